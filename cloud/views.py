@@ -1,0 +1,121 @@
+"""What the driver's pages may know, and the `Cashier` that they talk to. Values only; no I/O."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from cloud.payments.base import ProviderEvent
+from parking.money import Yen
+from parking.stay import LotId, NameKind, StayRef
+from parking.wire import FeeLine
+
+Text = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LotPage:
+    """A lot as its driver sees it. `exits` are the lanes where a release can follow; `online`: its bridge is heard."""
+
+    lot: LotId
+    code: str
+    name: Text
+    address: Text
+    names: NameKind
+    time_zone: str
+    exits: dict[str, Text]
+    online: bool
+    latitude: float
+    longitude: float
+    radius_m: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuotePage:
+    """A fee with its working, good until `valid_until`; `token` (random, 128 bits) names it in URLs."""
+
+    token: str
+    lot: LotPage
+    stay: StayRef
+    exit: str
+    amount: Yen
+    lines: tuple[FeeLine, ...]
+    at: datetime
+    valid_until: datetime
+    fee_by: str
+
+
+class PaymentStage(StrEnum):
+    """What the driver sees of a payment; the money's exact state is in cloud.checkout."""
+
+    OPEN = "open"
+    """The provider's page is open; nothing is known yet."""
+    RELEASING = "releasing"
+    """Authorized; the lot is being told."""
+    DONE = "done"
+    """Released; captured or being captured."""
+    NOT_CHARGED = "not_charged"
+    """Declined, expired, or refused by the lot and voided: no money moved."""
+    ATTENDANT = "attendant"
+    """In doubt or late: show this page to the attendant."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentPage:
+    """A payment as its driver sees it. `completion` is the packed signed completion as digits, once there is one."""
+
+    token: str
+    stage: PaymentStage
+    quote: QuotePage
+    code: str
+    reference: str
+    completion: str
+    paid_at: datetime | None
+    changed_at: datetime
+    version: int
+
+
+class Cashier(Protocol):
+    """The two stages of the phone, and what follows. Errors are those of parking.errors, with codes for the texts."""
+
+    async def lot(self, code: str) -> LotPage:
+        """The lot with this code. Raises Refused(LOT_UNKNOWN)."""
+        ...
+
+    async def lots_near(self, latitude: float, longitude: float) -> list[tuple[LotPage, int]]:
+        """Lots by distance in metres, nearest first, at most five within 3 km."""
+        ...
+
+    async def fee(self, code: str, typed: str, exit_: str) -> QuotePage:
+        """Stage one: find the stay that the driver typed and what it costs.
+
+        Raises Refused(LOT_UNKNOWN | STAY_UNKNOWN | ALREADY_PAID | EXIT_UNKNOWN), BadMessage(BAD_NAME),
+        Environment(LOT_OFFLINE | DEVICE_UNAVAILABLE).
+        """
+        ...
+
+    async def quote(self, token: str) -> QuotePage:
+        """A quote by its token. Raises Refused(NOT_FOUND)."""
+        ...
+
+    async def pay(self, token: str, language: str) -> str:
+        """Stage two: the URL of the provider's page. The same quote always leads to the same payment.
+
+        Raises Refused(NOT_FOUND | QUOTE_EXPIRED | CONFLICT), Environment(PROVIDER | LOT_OFFLINE).
+        """
+        ...
+
+    async def payment(self, token: str) -> PaymentPage:
+        """The payment that belongs to a quote's token. Raises Refused(NOT_FOUND)."""
+        ...
+
+    async def changed(self, token: str, version: int, seconds: float) -> PaymentPage:
+        """Like `payment`, but waits up to `seconds` for a version above `version`."""
+        ...
+
+    async def apply(self, event: ProviderEvent) -> None:
+        """What the provider states, from webhook or poll; repeating an event changes nothing. Committed on return.
+
+        Raises Refused(NOT_FOUND) for an order that is not ours, Refused(CONFLICT) if amount or state cannot be.
+        """
+        ...

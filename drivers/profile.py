@@ -1,0 +1,189 @@
+"""The lot profile: which devices stand in a lot, and who plays which role (TOML, see docs/lot-profile.md).
+
+Read by the bridge and by the simulators. Mistakes are reported with file, place and remedy.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from parking.desk import ExitKind
+from parking.errors import Code, Environment
+from parking.outcome import Level
+from parking.stay import NameKind, normalise
+from parking.wire import Number
+
+Text = dict[str, str]
+"""A text by language: `{ja = "…", en = "…"}`."""
+
+
+class FeeBy(StrEnum):
+    """Who knows the fee."""
+
+    LEGACY = "legacy"
+    CLOUD = "cloud"
+    SHADOW = "shadow"
+
+
+class DoneWhen(StrEnum):
+    """Which level of certainty counts as done (names of parking.outcome.Level)."""
+
+    SENT = "sent"
+    LINK_ACKED = "link_acked"
+    LEGACY_CONFIRMED = "legacy_confirmed"
+    PHYSICALLY_OBSERVED = "physically_observed"
+
+    @property
+    def level(self) -> Level:
+        """The level of this name."""
+        return Level[self.name]
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of the profile's tables: unknown keys are mistakes."""
+
+
+class LotPosition(_Table, frozen=True, kw_only=True):
+    """Where the lot is; a phone farther away than `radius_m` is asked again."""
+
+    latitude: Annotated[float, msgspec.Meta(ge=-90, le=90)]
+    longitude: Annotated[float, msgspec.Meta(ge=-180, le=180)]
+    radius_m: Annotated[int, msgspec.Meta(ge=10, le=5000)] = 100
+
+
+class LotTable(_Table, frozen=True, kw_only=True):
+    """The lot itself. `code` is printed on its posters; `day_starts` is the day's cut-over hour in local time."""
+
+    id: Number
+    code: Annotated[str, msgspec.Meta(pattern="^[0-9A-HJKMNP-TV-Z]{6,16}$")]
+    name: Text
+    address: Text
+    names: NameKind
+    position: LotPosition
+    time_zone: str = "Asia/Tokyo"
+    day_starts: Annotated[int, msgspec.Meta(ge=0, le=23)] = 0
+
+
+class FeeTable(_Table, frozen=True, kw_only=True):
+    """Who knows the fee; `tariff` is a path relative to the profile, needed unless the legacy alone knows."""
+
+    by: FeeBy
+    tariff: str = ""
+    lease_seconds: Annotated[int, msgspec.Meta(ge=30, le=3600)] = 300
+
+
+class Roles(_Table, frozen=True, kw_only=True):
+    """Which device plays which role; an empty string means nobody does.
+
+    `done_when` is the level at which a release counts; `settle_done_when` the same for the legacy's books.
+    """
+
+    stays: str
+    fee: str = ""
+    settle: str = ""
+    witness: str = ""
+    done_when: DoneWhen = DoneWhen.PHYSICALLY_OBSERVED
+    settle_done_when: DoneWhen = DoneWhen.LEGACY_CONFIRMED
+
+
+class DeviceTable(_Table, frozen=True, kw_only=True):
+    """One device: its driver family, where it is reached, how often it is read, and the family's own options."""
+
+    id: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_-]{0,23}$")]
+    family: str
+    url: str = ""
+    poll_seconds: Annotated[float, msgspec.Meta(ge=0.05, le=60)] = 1.0
+    timeout_seconds: Annotated[float, msgspec.Meta(ge=0.05, le=30)] = 2.0
+    options: dict[str, Any] = {}
+
+
+class ExitTable(_Table, frozen=True, kw_only=True):
+    """One gate or lock plate. `bay` ties a plate to the bay it holds; a gate has none."""
+
+    id: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,16}$")]
+    kind: ExitKind
+    label: Text
+    device: str
+    channel: Annotated[int, msgspec.Meta(ge=0, le=65535)]
+    bay: str = ""
+
+
+class Times(_Table, frozen=True, kw_only=True):
+    """How long the relay tries a device that is certainly not reached, and waits for an act to show (seconds)."""
+
+    give_up: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 20.0
+    retry: Annotated[float, msgspec.Meta(ge=0.05, le=60)] = 1.0
+    observe: Annotated[float, msgspec.Meta(ge=0.2, le=60)] = 5.0
+
+
+class LotProfile(_Table, frozen=True, kw_only=True):
+    """A whole profile. `sim` is read by the simulators alone (drivers.simlot)."""
+
+    lot: LotTable
+    fee: FeeTable
+    roles: Roles
+    device: tuple[DeviceTable, ...]
+    exit: tuple[ExitTable, ...] = ()
+    times: Times = msgspec.field(default_factory=Times)
+    sim: dict[str, Any] = {}
+
+
+T = TypeVar("T")
+
+
+def read_toml(path: Path, kind: type[T]) -> T:
+    """Read a TOML file into a Struct.
+
+    Raises Environment(CONFIG) that names the file, the place in it and the mistake.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return msgspec.convert(data, kind)
+    except OSError as error:
+        raise Environment(Code.CONFIG, f"{path}: {error.strerror}", "check the path and its permissions") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Environment(Code.CONFIG, f"{path}: not TOML: {error}", "correct the line named") from error
+    except msgspec.ValidationError as error:
+        raise Environment(Code.CONFIG, f"{path}: {error}", "see docs/lot-profile.md for the keys") from error
+
+
+def load(path: Path, urls: Mapping[str, str] | None = None) -> LotProfile:
+    """Read and cross-check a profile; `urls` replaces the addresses of devices by id.
+
+    Raises Environment(CONFIG): malformed, a role or exit names a device that is not there, an id twice, a bay twice.
+    """
+    profile = read_toml(path, LotProfile)
+    urls = dict(urls or {})
+    devices = tuple(msgspec.structs.replace(device, url=urls.pop(device.id, device.url)) for device in profile.device)
+    profile = msgspec.structs.replace(profile, device=devices)
+    for place, problem in (*_mistakes(profile), *((f"urls.{name}", "no such device") for name in urls)):
+        raise Environment(Code.CONFIG, f"{path}: {problem} - at `{place}`", "see docs/lot-profile.md")
+    return profile
+
+
+def _mistakes(profile: LotProfile) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    ids = [device.id for device in profile.device]
+    for name in ("stays", "fee", "settle", "witness"):
+        device = getattr(profile.roles, name)
+        if device and device not in ids:
+            found.append((f"$.roles.{name}", f"no device {device!r}"))
+    found += [(f"$.device[{at}].id", f"{name!r} twice") for at, name in enumerate(ids) if name in ids[:at]]
+    found += [(f"$.device[{at}].url", "empty") for at, device in enumerate(profile.device) if not device.url]
+    exits = [exit_.id for exit_ in profile.exit]
+    for at, exit_ in enumerate(profile.exit):
+        if exit_.device not in ids:
+            found.append((f"$.exit[{at}].device", f"no device {exit_.device!r}"))
+        if exit_.id in exits[:at]:
+            found.append((f"$.exit[{at}].id", f"{exit_.id!r} twice"))
+        if exit_.bay and normalise(NameKind.BAY, exit_.bay) != exit_.bay:
+            found.append((f"$.exit[{at}].bay", f"write {normalise(NameKind.BAY, exit_.bay)!r}, not {exit_.bay!r}"))
+    if profile.fee.by is not FeeBy.LEGACY and not profile.fee.tariff:
+        found.append(("$.fee.tariff", f"fee by {profile.fee.by.value} needs a tariff"))
+    if profile.fee.by is not FeeBy.CLOUD and not profile.roles.fee:
+        found.append(("$.roles.fee", f"fee by {profile.fee.by.value} needs a device that knows it"))
+    return found
