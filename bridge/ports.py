@@ -21,8 +21,8 @@ class Inbox(Protocol):
     def accept(self, lot: LotId, entries: Sequence[Entry]) -> None:
         """Journal completions; they are synced to disk when this returns, and only then may they be called received.
 
-        A known number is a no-op. A completion that does not verify is kept aside, reported as refused, and never blocks
-        those behind it. Raises Environment(JOURNAL | DISK) if nothing could be committed: do not acknowledge then.
+        A known number is a no-op. A completion that does not verify is kept aside, reported as refused, and never
+        blocks those behind it. Raises Environment(JOURNAL | DISK) if nothing could be committed: do not acknowledge then.
         """
         ...
 
