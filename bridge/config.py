@@ -1,0 +1,181 @@
+"""The bridge's configuration: bridge.toml, and the profiles of the lots that it serves (docs/bridge-config.md).
+
+Mistakes are reported with file, place and remedy. Paths are relative to the file in which they stand.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from drivers.profile import LotProfile, read_toml
+from drivers.profile import load as load_profile
+from parking.errors import Code, Environment
+from parking.stay import LotId
+
+GUIDE: Final = "see docs/bridge-config.md for the keys"
+LOOPBACK: Final = ("127.0.0.1", "localhost")
+"""Exactly these: a name that merely begins with "127." can be anybody's."""
+
+_LISTEN: Final = re.compile(r"(?P<host>[^:\[\]]+):(?P<port>\d{1,5})")
+
+
+class FeedWay(StrEnum):
+    """How completions come from the cloud; `auto` is server-sent events, with long poll where they do not pass."""
+
+    AUTO = "auto"
+    SSE = "sse"
+    POLL = "poll"
+
+
+class LogLevel(StrEnum):
+    """How much is written to the log."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of the file's tables: unknown keys are mistakes."""
+
+
+class BridgeTable(_Table, frozen=True, kw_only=True):
+    """The bridge itself. `data` is its directory: key, identity, journal, API token."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
+    data: Annotated[str, msgspec.Meta(min_length=1)]
+    log_level: LogLevel = LogLevel.INFO
+
+
+class CloudTable(_Table, frozen=True, kw_only=True):
+    """Where the cloud is. `ca_file` replaces the usual authorities, for a cloud with a certificate of its own."""
+
+    url: str
+    ca_file: str = ""
+    feed: FeedWay = FeedWay.AUTO
+
+
+class ApiTable(_Table, frozen=True, kw_only=True):
+    """Where the console finds the bridge; port 0 takes any free one and writes it to `data`/api.json."""
+
+    listen: str = "127.0.0.1:0"
+
+
+class LotEntry(_Table, frozen=True, kw_only=True):
+    """A lot to serve: its profile, and addresses of devices that differ here."""
+
+    profile: Annotated[str, msgspec.Meta(min_length=1)]
+    urls: dict[str, str] = {}
+
+
+class BridgeFile(_Table, frozen=True, kw_only=True):
+    """The whole file, as written."""
+
+    bridge: BridgeTable
+    cloud: CloudTable
+    lot: Annotated[tuple[LotEntry, ...], msgspec.Meta(min_length=1)]
+    api: ApiTable = msgspec.field(default_factory=ApiTable)
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeConfig:
+    """The file, checked and resolved: absolute paths, profiles loaded. `cloud_url` has no trailing slash."""
+
+    path: Path
+    name: str
+    data: Path
+    log_level: LogLevel
+    cloud_url: str
+    ca_file: Path | None
+    feed: FeedWay
+    api_host: str
+    api_port: int
+    lots: Mapping[LotId, LotProfile]
+
+
+def load(path: Path) -> BridgeConfig:
+    """Read bridge.toml and the profiles that it names.
+
+    Raises Environment(CONFIG): unreadable, malformed, a key unknown, a lot twice, an address that is not allowed.
+    """
+    path = path.absolute()
+    try:
+        file = read_toml(path, BridgeFile)
+    except Environment as error:
+        raise Environment(
+            error.code, error.detail, error.remedy.replace("lot-profile.md", "bridge-config.md")
+        ) from error
+    here = path.parent
+    host, port = _listen(path, file.api.listen)
+    return BridgeConfig(
+        path=path,
+        name=file.bridge.name,
+        data=here / file.bridge.data,
+        log_level=file.bridge.log_level,
+        cloud_url=_cloud_url(path, file.cloud.url),
+        ca_file=_ca_file(path, file.cloud.ca_file),
+        feed=file.cloud.feed,
+        api_host=host,
+        api_port=port,
+        lots=_lots(path, file.lot),
+    )
+
+
+def _mistake(path: Path, place: str, problem: str, remedy: str = GUIDE) -> Environment:
+    return Environment(Code.CONFIG, f"{path}: {problem} - at `{place}`", remedy)
+
+
+def _cloud_url(path: Path, url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise _mistake(path, "$.cloud.url", f"{url!r} is no address: {error}") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise _mistake(path, "$.cloud.url", f"{url!r} is no web address", 'write it like "https://cloud.example"')
+    if parts.query or parts.fragment or parts.username is not None:
+        raise _mistake(path, "$.cloud.url", "a query, a fragment or a password does not belong here")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise _mistake(path, "$.cloud.url", "plain http would show the lot's business to the network", "use https://")
+    return url.rstrip("/")
+
+
+def _ca_file(path: Path, name: str) -> Path | None:
+    if not name:
+        return None
+    file = path.parent / name
+    if not file.is_file():
+        raise _mistake(path, "$.cloud.ca_file", f"no file {file}", "give the PEM file, or leave the key out")
+    return file
+
+
+def _listen(path: Path, listen: str) -> tuple[str, int]:
+    match = _LISTEN.fullmatch(listen)
+    if match is None or int(match["port"]) > 65535:
+        raise _mistake(path, "$.api.listen", f"{listen!r} is not host:port", 'write "127.0.0.1:0"')
+    if match["host"] not in LOOPBACK:
+        raise _mistake(
+            path,
+            "$.api.listen",
+            f"{match['host']!r} is not this computer alone",
+            "the bridge listens on 127.0.0.1 only; nothing listens towards the lot's network",
+        )
+    return "127.0.0.1", int(match["port"])
+
+
+def _lots(path: Path, entries: tuple[LotEntry, ...]) -> dict[LotId, LotProfile]:
+    lots: dict[LotId, LotProfile] = {}
+    for at, entry in enumerate(entries):
+        profile = load_profile(path.parent / entry.profile, entry.urls)
+        lot = LotId(profile.lot.id)
+        if lot in lots:
+            raise _mistake(path, f"$.lot[{at}].profile", f"lot {lot} twice", "one [[lot]] for each lot")
+        lots[lot] = profile
+    return lots
