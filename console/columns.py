@@ -1,0 +1,81 @@
+"""What the tables show of stays, cases in doubt and timelines."""
+
+from typing import Final
+
+from console.board import Board
+from console.i18n import elapsed
+from console.rows import StayRow
+from console.selection import entered
+from console.tables import Column
+from parking.desk import CaseView, StayState, TimelineEntry
+
+IN_DOUBT_MARK: Final = 2
+
+
+def _state(row: StayRow, board: Board) -> str:
+    return board.phrases(f"state.{row.view.state}")
+
+
+def _state_mark(row: StayRow, _board: Board) -> int:
+    return IN_DOUBT_MARK if row.view.state is StayState.IN_DOUBT else 0
+
+
+def _via(row: StayRow, board: Board) -> str:
+    via = row.view.via
+    return board.phrases(f"via.{via}") if via in ("phone", "cash") else via or "–"
+
+
+def _elapsed(row: StayRow, board: Board) -> str:
+    return "–" if row.view.state is StayState.GONE else elapsed(entered(row), board.state.bridge_now)
+
+
+STAYS: Final = (
+    Column("name", 124, lambda row, board: board.phrases.stay(row.view.stay), sortable=True),
+    Column("lot", 150, lambda row, board: board.lot_name(row.view.lot), sortable=True),
+    Column("plate", 150, lambda row, _board: row.view.plate or "–", sortable=True),
+    Column(
+        "entered",
+        104,
+        lambda row, board: board.moment(entered(row), row.view.lot, seconds=False),
+        right=True,
+        sortable=True,
+    ),
+    Column("elapsed", 84, _elapsed, right=True, sortable=True),
+    Column("paid", 92, lambda row, board: board.phrases.amount(row.view.paid), right=True, sortable=True),
+    Column("state", 138, _state, mark=_state_mark, sortable=True),
+    Column("via", 74, _via, sortable=True),
+)
+
+
+def _exit(case: CaseView, board: Board) -> str:
+    if not case.exit:
+        return "–"
+    view = board.state.exits.get(f"{case.lot}/{case.exit}")
+    return board.phrases.named(view.label, case.exit) if view else case.exit
+
+
+CASES: Final = (
+    Column("stay", 140, lambda case, board: board.phrases.stay(case.stay), mark=lambda _case, _board: IN_DOUBT_MARK),
+    Column("lot", 150, lambda case, board: board.lot_name(case.lot)),
+    Column("exit", 90, _exit),
+    Column("amount", 92, lambda case, board: board.phrases.amount(case.amount), right=True),
+    Column("since", 96, lambda case, board: board.moment(case.since, case.lot), right=True),
+    Column("age", 96, lambda case, board: board.phrases.age(board.state.bridge_now - case.since), right=True),
+    Column("cause", 220, lambda case, board: board.phrases.cause(case.code, case.detail)),
+)
+
+
+def _detail(entry: tuple[int, TimelineEntry], board: Board) -> str:
+    detail = entry[1].detail
+    word, space, rest = detail.partition(" ")
+    translated = board.phrases.code(word.rstrip(":"))
+    return board.phrases.reason(detail) if translated == word.rstrip(":") else translated + space + rest
+
+
+TIMELINE: Final = (
+    Column("at", 96, lambda entry, board: board.moment(entry[1].at, entry[0]), right=True),
+    Column("source", 120, lambda entry, board: board.phrases.source(entry[1].source)),
+    Column("what", 190, lambda entry, board: board.phrases.happening(entry[1].what)),
+    Column("detail", 300, _detail),
+)
+"""Rows are (lot, entry), because an entry itself does not say in whose time zone it is read."""
