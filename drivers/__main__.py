@@ -1,0 +1,159 @@
+"""`python -m drivers`: a simulated lot, a read-only probe of an address, a silent listener on a serial line."""
+
+import argparse
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from drivers import profile, registry
+from drivers.recorder import Recorder
+from drivers.sniff import listen
+from drivers.transport import LineSettings, Transport
+from parking.errors import Code, DaikoError, Environment
+
+BAD_INPUT: Final = 2
+NOTHING_ANSWERED: Final = 1
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def sim(arguments: argparse.Namespace) -> int:
+    """Run a simulated lot until SIGTERM or SIGINT."""
+    from drivers.simhost import SimHost
+    from drivers.simlot import World
+
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+    lot = profile.load(arguments.profile)
+    run_dir = arguments.run_dir
+    world = World(lot, run_dir, _now, speed=arguments.speed, seed=arguments.seed, traffic=arguments.traffic)
+    host = SimHost(lot, world, run_dir, _now)
+    try:
+        print(msgspec.json.encode(host.start()).decode(), flush=True)
+        while not over.wait(1.0):  # a bare wait would not see signals on Windows
+            pass
+    finally:
+        host.stop()
+    return 0
+
+
+def probe(arguments: argparse.Namespace) -> int:
+    """Ask every family that could speak at a URL whether it does; nothing is changed there."""
+    names = [arguments.family] if arguments.family else list(registry.families_for(arguments.url))
+    if not names:
+        raise Environment(
+            Code.CONFIG,
+            f"no driver family speaks at {arguments.url!r}",
+            "write a serial port (COM3, /dev/ttyUSB0), socket://host:port or http://host:port",
+        )
+    answered = False
+    for name in names:
+        finding = registry.family(name).probe(arguments.url, time.monotonic() + arguments.seconds)
+        answered |= finding.answered
+        print(f"{name}: {finding.identity if finding.answered else 'no answer'}")
+        for hint in finding.hints:
+            print(f"    {hint}")
+    if not answered:
+        print(
+            "Nothing answered. Check power, cable and address, that unit and baud rate of the device are usual ones, "
+            "and that no other program holds the port.",
+            file=sys.stderr,
+        )
+    return 0 if answered else NOTHING_ANSWERED
+
+
+def sniff(arguments: argparse.Namespace) -> int:
+    """Show what goes by on a serial line, without a word of our own, until Ctrl-C or `--seconds`."""
+    settings = LineSettings(arguments.baud, arguments.parity, arguments.stop_bits)
+    recorder = Recorder(arguments.record, _now) if arguments.record else None
+    try:
+        for heard in listen(Transport(arguments.url, settings, recorder), arguments.seconds):
+            print(f"{_now():%H:%M:%S.%f}  {heard}", flush=True)
+    finally:
+        if recorder is not None:
+            recorder.close()
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    families = "\n".join(f"  {name:<10} {known.summary['en']}" for name, known in registry.FAMILIES.items())
+    top = argparse.ArgumentParser(
+        prog="python -m drivers",
+        description="Simulate a legacy lot, ask what answers at an address, or listen to a serial line.",
+        epilog=f"driver families:\n{families}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(required=True, metavar="sim | probe | sniff")
+    _add_sim(commands.add_parser("sim", help="run a whole simulated lot", description=sim.__doc__))
+    _add_probe(commands.add_parser("probe", help="ask what answers at an address", description=probe.__doc__))
+    _add_sniff(commands.add_parser("sniff", help="listen to a serial line", description=sniff.__doc__))
+    return top
+
+
+def _add_sim(command: argparse.ArgumentParser) -> None:
+    command.add_argument("profile", type=Path, help="a lot profile, like seeds/lots/bay-plates.toml")
+    command.add_argument("--run-dir", type=Path, required=True, help="gets sim.json, history.jsonl and the ptys")
+    command.add_argument("--speed", type=_speed, default=1.0, help="lot seconds per second (default 1)")
+    command.add_argument("--seed", type=int, help="makes ticket numbers and traffic repeatable")
+    command.add_argument("--traffic", action="store_true", help="cars come and go by themselves")
+    command.set_defaults(run=sim)
+
+
+def _add_probe(command: argparse.ArgumentParser) -> None:
+    command.add_argument("url", help="COM3, /dev/ttyUSB0, socket://host:port or http://host:port")
+    command.add_argument("--family", help="ask as this family only")
+    command.add_argument("--seconds", type=_positive, default=10.0, help="how long each family may try (default 10)")
+    command.set_defaults(run=probe)
+
+
+def _add_sniff(command: argparse.ArgumentParser) -> None:
+    command.add_argument("url", help="COM3, /dev/ttyUSB0, or socket://host:port of a serial server")
+    command.add_argument("--baud", type=int, default=9600, help="bits per second (default 9600)")
+    command.add_argument("--parity", choices=("N", "E", "O"), default="N", help="none, even or odd (default N)")
+    command.add_argument("--stop-bits", type=int, choices=(1, 2), default=1, help="1 or 2 (default 1)")
+    command.add_argument("--record", type=Path, metavar="FILE", help="also write every byte down, with its time")
+    command.add_argument("--seconds", type=_positive, help="stop after so long (default: at Ctrl-C)")
+    command.set_defaults(run=sniff)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _speed(text: str) -> float:
+    value = _positive(text)
+    if value > 3600:
+        raise argparse.ArgumentTypeError(f"{text} is more than 3600: an hour in a second is fast enough")
+    return value
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; 0 is well, 1 is "nothing answered", 2 is a mistake that the message explains."""
+    arguments = parser().parse_args(words)
+    try:
+        return int(arguments.run(arguments))
+    except DaikoError as error:
+        print(f"drivers: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return 0
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):
+        sys.exit(main())

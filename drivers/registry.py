@@ -1,0 +1,97 @@
+"""The driver families that this program knows: a literal dict, nothing is discovered.
+
+To add one, write its folder (docs/adding-a-driver.md) and a line here. Simulators are not listed: no product module
+imports them (see drivers.simhost).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+from drivers import base
+from drivers.host_link import driver as host_link
+from drivers.modbus_io import driver as modbus_io
+from drivers.profile import DeviceTable, ExitTable
+from drivers.transport import Tap
+from parking.errors import Code, Environment
+
+
+class Create(Protocol):
+    """Makes a family's driver; opens nothing yet. Raises Environment(CONFIG) for bad options."""
+
+    def __call__(
+        self, device: DeviceTable, exits: Sequence[ExitTable], clock: Callable[[], datetime], recorder: Tap | None
+    ) -> base.Driver:
+        """`exits` may be all of the lot, `clock` gives aware UTC."""
+        ...
+
+
+class Probe(Protocol):
+    """Asks, read-only, whether such a device answers at a URL. Never raises a DaikoError for a device that is away."""
+
+    def __call__(self, url: str, deadline: float) -> base.Finding:
+        """`deadline` in monotonic seconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A kind of legacy machine. `schemes` are those of the URLs it can be reached by, "" for a serial port's name."""
+
+    create: Create
+    probe: Probe
+    summary: Mapping[str, str]
+    schemes: frozenset[str]
+
+
+FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
+    {
+        "modbus_io": Family(
+            create=modbus_io.create,
+            probe=modbus_io.probe,
+            summary={
+                "ja": "Modbus RTU/TCP のリレー・入力ボード、ロック板コントローラー",
+                "en": "Modbus RTU/TCP relay and input boards, lock-plate controllers",
+            },
+            schemes=frozenset({"", "socket", "rfc2217", "spy", "tcp"}),
+        ),
+        "host_link": Family(
+            create=host_link.create,
+            probe=host_link.probe,
+            summary={
+                "ja": "第1管理サーバー（HTTP）：入出庫・料金・精算・支払者の照会",
+                "en": "First management server over HTTP: stays, fees, bookings, and who paid",
+            },
+            schemes=frozenset({"http", "https"}),
+        ),
+    }
+)
+
+
+def family(name: str) -> Family:
+    """A family by name; raises Environment(CONFIG) that lists the known ones."""
+    found = FAMILIES.get(name)
+    if found is None:
+        known = ", ".join(sorted(FAMILIES))
+        raise Environment(Code.CONFIG, f"no driver family {name!r}", f"known families: {known}")
+    return found
+
+
+def create_driver(
+    device: DeviceTable, exits: Sequence[ExitTable], clock: Callable[[], datetime], recorder: Tap | None = None
+) -> base.Driver:
+    """The driver of a profile's device; raises Environment(CONFIG) that names the device and what is wrong."""
+    try:
+        made = family(device.family)
+    except Environment as error:
+        raise Environment(error.code, f"device {device.id!r}: {error.detail}", error.remedy) from None
+    return made.create(device, exits, clock, recorder)
+
+
+def families_for(url: str) -> tuple[str, ...]:
+    """The families that could speak at a URL. `COM3` and `/dev/ttyUSB0` have no scheme, nor has a drive letter."""
+    scheme = urlsplit(url).scheme.lower() if "://" in url else ""
+    return tuple(name for name, known in FAMILIES.items() if scheme in known.schemes)
