@@ -1,0 +1,400 @@
+"""Daiko from a bare clone: sets up what is missing, then demonstrates, tests, checks or measures.
+
+    python3 dev.py demo [--headless]      (on Windows: py dev.py demo)
+    python3 dev.py test [pytest arguments]
+
+Needs Python 3.11 or newer and nothing else; this file uses the standard library only. What it fetches stays in `.venv`
+and `.tools` of this folder; packages of the operating system come from apt, and only with root or password-free sudo
+(DAIKO_NO_APT=1 forbids even that). The log of the last set-up is `.tools/setup.log`.
+"""
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - an older Python may read this file, and must be told in plain words
+    sys.exit(
+        "Daiko needs Python 3.11 or newer; this is Python %d.%d (%s).\n"  # noqa: UP031 - see above
+        "Install a newer one and name it, for example:  python3.11 dev.py %s"
+        % (sys.version_info[0], sys.version_info[1], sys.executable, " ".join(sys.argv[1:]) or "demo")
+    )
+
+import argparse
+import contextlib
+import hashlib
+import importlib.util
+import io
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+TOOLS = ROOT / ".tools"
+LOCKS = ROOT / "requirements"
+WINDOWS = sys.platform == "win32"
+SCRIPTS = VENV / ("Scripts" if WINDOWS else "bin")
+PYTHON = SCRIPTS / ("python.exe" if WINDOWS else "python")
+SAY_EVERY = 15.0  # seconds between two signs of life of a long step
+PIP_INSTALL = ("-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--only-binary", ":all:")
+APT = ("apt-get", "-o", "DPkg::Lock::Timeout=120", "-y")
+
+
+class SetUpFailedError(Exception):
+    """A step of the set-up failed; the text says which, and what to do."""
+
+
+def say(text: str) -> None:
+    """Print a line at once, also into a pipe."""
+    print(f"[daiko] {text}", flush=True)
+
+
+# --- what the operating system must bring ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that the operating system brings: what for, how it shows (all that is named), apt's packages.
+
+    Each package is a tuple of names; the first that apt knows is taken.
+    """
+
+    what: str
+    why: str
+    packages: tuple[tuple[str, ...], ...]
+    library: str = ""
+    programs: tuple[str, ...] = ()
+    header: str = ""
+
+    def missing(self, libraries: str) -> bool:
+        """Whether it is not there, given the dynamic linker's list."""
+        program = not self.programs or any(shutil.which(name) for name in self.programs)
+        header = Path("/usr/include", self.header).exists()  # of no header: the folder
+        return self.library not in libraries or not program or not header or (self is FONT and not japanese_font())
+
+
+QT = {
+    "libGL.so.1": ("libgl1",),
+    "libEGL.so.1": ("libegl1",),
+    "libglib-2.0.so.0": ("libglib2.0-0t64", "libglib2.0-0"),
+    "libfontconfig.so.1": ("libfontconfig1",),
+    "libxkbcommon.so.0": ("libxkbcommon0",),
+    "libdbus-1.so.3": ("libdbus-1-3",),
+}
+QT_ON_X11 = {
+    "libxcb-cursor.so.0": ("libxcb-cursor0",),
+    "libxcb-icccm.so.4": ("libxcb-icccm4",),
+    "libxcb-keysyms.so.1": ("libxcb-keysyms1",),
+    "libxcb-shape.so.0": ("libxcb-shape0",),
+    "libxkbcommon-x11.so.0": ("libxkbcommon-x11-0",),
+}
+FONT = Need("a Japanese font", "readable Japanese", (("fonts-ipafont-gothic",),))
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER = Need("chromium", "the driver's phone in demo and tests", (("chromium",),), programs=BROWSERS)
+PEERS = (
+    Need("mbpoll", "a Modbus peer that is not ours", (("mbpoll",),), programs=("mbpoll",)),
+    Need("libmodbus", "a Modbus peer that is not ours", (("libmodbus-dev",),), header="modbus/modbus.h"),
+    Need("a C compiler", "building that peer", (("gcc",), ("libc6-dev",)), programs=("cc", "gcc"), header="stdio.h"),
+)
+
+
+def japanese_font() -> bool:
+    """Whether there is a font that shows Japanese, by its file's name."""
+    known = re.compile(r"ipag|ipaex|cjk|takao|vl-?gothic|mplus|migu|notosansjp", re.IGNORECASE)
+    folders = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), Path.home() / ".local/share/fonts")
+    return any(known.search(file.name) for folder in folders for file in folder.rglob("*.[to]t[fc]"))
+
+
+def has_display() -> bool:
+    """Whether a window could appear."""
+    return WINDOWS or sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def missing_for(purpose: str) -> list[Need]:
+    """What `purpose` (a subcommand) wants from the operating system and lacks; Windows and macOS bring everything."""
+    if not sys.platform.startswith("linux") or purpose == "lock":
+        return []
+    libraries = QT | (QT_ON_X11 if has_display() else {})
+    wanted = [Need(name, "the console's window", (packages,), library=name) for name, packages in libraries.items()]
+    wanted += [FONT, BROWSER, *(PEERS if purpose in {"setup", "test", "check"} else ())]
+    tool = shutil.which("ldconfig", path=f"{os.environ.get('PATH', '')}:/sbin:/usr/sbin")
+    present = _output(tool, "-p") if tool else " ".join(libraries)  # no ldconfig: not glibc, nothing to say
+    return [need for need in wanted if need.missing(present)]
+
+
+def apt_rights() -> tuple[str, ...] | None:
+    """What to put before apt-get: nothing for root, sudo where it asks no password; None if we may not install."""
+    if os.environ.get("DAIKO_NO_APT") or not shutil.which("apt-get"):
+        return None
+    if os.geteuid() == 0:
+        return ("env", "DEBIAN_FRONTEND=noninteractive")
+    sudo = shutil.which("sudo")
+    if sudo and subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode == 0:
+        return ("sudo", "-n", "env", "DEBIAN_FRONTEND=noninteractive")
+    return None
+
+
+def choose(packages: Sequence[tuple[str, ...]]) -> tuple[list[str], list[str]]:
+    """For each tuple of names the first that apt can install; and those of which apt knows none."""
+    names = [name for alternatives in packages for name in alternatives]
+    policy = _output("apt-cache", "policy", *names)
+    known = set(re.findall(r"^(\S+):\n  Installed: .*\n  Candidate: (?!\(none\))", policy, re.MULTILINE))
+    chosen = [next((name for name in names if name in known), "") for names in packages]
+    unknown = [names[-1] for names, name in zip(packages, chosen, strict=True) if not name]
+    return [name for name in dict.fromkeys(chosen) if name], unknown
+
+
+def install_system_packages(purpose: str) -> None:
+    """Install what is missing with one apt-get line, or print the line and go on."""
+    missing = missing_for(purpose)
+    if not missing:
+        return
+    say("missing here: " + "; ".join(f"{need.what} ({need.why})" for need in missing))
+    rights = apt_rights()
+    if rights is not None:
+        apt_install(rights, [names for need in missing for names in need.packages])
+        missing = missing_for(purpose)
+    if missing:
+        say("going on without " + ", ".join(need.what for need in missing) + ". To install it:")
+        packages = [names for need in missing for names in need.packages]
+        if shutil.which("apt-get"):
+            known, unknown = choose(packages)
+            line = "sudo apt-get update && sudo apt-get install -y --no-install-recommends"
+            say(f"    {line} {' '.join([*known, *unknown])}")
+        else:
+            say(f"    what Debian calls {' '.join(names[-1] for names in packages)}, with your package manager")
+
+
+def apt_install(rights: Sequence[str], packages: Sequence[tuple[str, ...]]) -> bool:
+    """Install all packages that apt knows; if it knows not all, or fails, once more after `apt-get update`."""
+    for updated in (False, True):
+        if updated:
+            run("updating apt's package lists", [*rights, *APT, "update"])
+        chosen, unknown = choose(packages)
+        install = [*rights, *APT, "install", "--no-install-recommends", *chosen]
+        if chosen and (updated or not unknown) and run(f"installing with apt: {' '.join(chosen)}", install):
+            return not unknown
+    return False
+
+
+# --- the environment -------------------------------------------------------------------------------------------------
+
+
+def make_venv() -> None:
+    """Make `.venv` for this Python, unless it is there; raises SetUpFailedError with what to do."""
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    settings = VENV / "pyvenv.cfg"
+    text = settings.read_text("utf-8") if settings.exists() else ""
+    made_for = re.search(r"^version\S* *= *(\d+\.\d+)", text, re.MULTILINE)
+    if PYTHON.exists() and made_for and made_for[1] == version:
+        return
+    venv = [sys.executable, "-m", "venv", "--clear", str(VENV)]
+    if importlib.util.find_spec("ensurepip") and run(f"making .venv for Python {version}", venv):
+        return
+    if importlib.util.find_spec("pip") and make_venv_with_virtualenv():
+        return
+    package = ((f"python{version}-venv", "python3-venv"),)
+    rights = apt_rights()
+    if rights is not None and apt_install(rights, package) and run(f"making .venv for Python {version}", venv):
+        return
+    raise SetUpFailedError(
+        f"{sys.executable} cannot make a virtual environment (no ensurepip, no pip).\n"
+        f"On Debian and Ubuntu: sudo apt-get install python{version}-venv\n"
+        "Elsewhere: install Python 3.11 or newer with its venv module. Then run the same command again."
+    )
+
+
+def make_venv_with_virtualenv() -> bool:
+    """Where Python's own venv lacks ensurepip: the hash-locked virtualenv package, kept in `.tools`."""
+    folder = TOOLS / "virtualenv"
+    into = ["--upgrade", "--target", str(folder), "--require-hashes", "-r", str(LOCKS / "virtualenv.txt")]
+    if not run("fetching virtualenv into .tools", [sys.executable, *PIP_INSTALL, *into]):
+        return False
+    environment = {"PYTHONPATH": str(folder), "VIRTUALENV_OVERRIDE_APP_DATA": str(TOOLS / "virtualenv-data")}
+    make = [sys.executable, "-m", "virtualenv", "--clear", "--no-periodic-update", str(VENV)]
+    return run("making .venv with virtualenv", make, environment)
+
+
+def install_packages() -> None:
+    """Install the hash-locked packages into `.venv` if the lock or Python changed since the last time."""
+    lock = LOCKS / ("windows.txt" if WINDOWS else "linux.txt")
+    stamp = VENV / "daiko-stamp"
+    state = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()
+    if stamp.exists() and stamp.read_text("utf-8") == state:
+        return
+    count = lock.read_text("utf-8").count("==")
+    pip = [str(PYTHON), *PIP_INSTALL, "--require-hashes", "-r", str(lock)]
+    if not run(f"installing {count} Python packages into .venv", pip):
+        raise SetUpFailedError(
+            f"pip could not install {lock.relative_to(ROOT)}.\n"
+            "Is the network there? Behind a proxy set HTTPS_PROXY; with a mirror of your own set PIP_INDEX_URL.\n"
+            "If a hash differs, the mirror serves altered files: do not go on."
+        )
+    stamp.write_text(state, "utf-8")
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Hold off a second set-up of the same clone until this one is done; the system ends the hold if we die."""
+    TOOLS.mkdir(exist_ok=True)
+    with (TOOLS / "lock").open("a+") as file:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)  # waits for 10 s, then raises OSError
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def set_up(purpose: str) -> None:
+    """Bring everything that `purpose` wants; quick if it is there."""
+    started = time.monotonic()
+    with one_at_a_time():
+        (TOOLS / "setup.log").write_text("", "utf-8")
+        install_system_packages(purpose)
+        make_venv()
+        install_packages()
+    if time.monotonic() - started > 2:
+        say(f"set-up ready after {time.monotonic() - started:.1f} s")
+
+
+def run(what: str, arguments: Sequence[str], environment: dict[str, str] | None = None) -> bool:
+    """Run one step of the set-up, its output in the log; on failure show the end of the log."""
+    say(f"{what} …")
+    started = time.monotonic()
+    log = TOOLS / "setup.log"
+    with log.open("a", encoding="utf-8") as out:
+        out.write(f"$ {shlex.join(arguments)}\n")
+        out.flush()
+        env = os.environ | (environment or {})
+        process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, cwd=ROOT)
+        while process.poll() is None:
+            try:
+                process.wait(SAY_EVERY)
+            except subprocess.TimeoutExpired:
+                say(f"    … still at it ({time.monotonic() - started:.0f} s)")
+    took = time.monotonic() - started
+    if process.returncode == 0:
+        say(f"    done in {took:.1f} s")
+        return True
+    say(f"    FAILED after {took:.1f} s (exit code {process.returncode}). The end of .tools/setup.log:")
+    print("\n".join(log.read_text("utf-8", "replace").splitlines()[-12:]), flush=True)
+    return False
+
+
+def _run_quietly(arguments: Sequence[str], env: dict[str, str]) -> tuple[int, str]:
+    done = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, env=env, cwd=ROOT)
+    return done.returncode, done.stdout.decode(errors="replace")
+
+
+def _output(*arguments: str) -> str:
+    return _run_quietly(arguments, os.environ | {"LC_ALL": "C"})[1]
+
+
+# --- the subcommands -------------------------------------------------------------------------------------------------
+
+
+def program_environment() -> dict[str, str]:
+    """The environment of everything that runs in `.venv`: its programs first, UTF-8, no window where none can be."""
+    env = os.environ | {"PYTHONUTF8": "1", "PATH": f"{SCRIPTS}{os.pathsep}{os.environ.get('PATH', '')}"}
+    if not has_display():
+        env.setdefault("QT_QPA_PLATFORM", "offscreen")
+    return env
+
+
+def become(*arguments: str) -> NoReturn:
+    """Go on as a Python program of `.venv`, so that signals reach it."""
+    os.chdir(ROOT)
+    if WINDOWS:
+        sys.exit(subprocess.call([str(PYTHON), *arguments], env=program_environment()))
+    os.execve(PYTHON, [str(PYTHON), *arguments], program_environment())
+
+
+def demo(arguments: list[str]) -> NoReturn:
+    """Show both lots at work; --headless plays the driver with a browser of its own."""
+    become("-m", "demo", *arguments)
+
+
+def test(arguments: list[str]) -> NoReturn:
+    """Run pytest; without arguments all tests, the slow ones too, on all cores."""
+    workers = str(min(4, os.cpu_count() or 1))
+    become("-m", "pytest", *(arguments or ["-q", "-n", workers, "--dist", "loadfile"]))
+
+
+def bench(arguments: list[str]) -> int:
+    """Run one measurement, or all of them in turn."""
+    known = sorted(file.stem for file in (ROOT / "bench").glob("[!_]*.py"))
+    if arguments and arguments[0] not in known:
+        say(f"no measurement {arguments[0]!r}; there are: {', '.join(known)}")
+        return 2
+    runs = [[str(PYTHON), "-m", f"bench.{name}", *arguments[1:]] for name in arguments[:1] or known]
+    return max((subprocess.call(each, env=program_environment(), cwd=ROOT) for each in runs), default=0)
+
+
+def check(arguments: list[str]) -> int:
+    """Format, lint, types, import contracts and the quick tests; --fast leaves the tests out."""
+    python = str(PYTHON)
+    steps = {
+        "format": [python, "-m", "ruff", "format", "--check", "."],
+        "lint": [python, "-m", "ruff", "check", "."],
+        "types": [python, "-m", "mypy"],
+        "contracts": [shutil.which("lint-imports", path=SCRIPTS) or "lint-imports", "--no-cache"],
+        "tests": [python, "-m", "pytest", "-q", "-m", "not slow"],
+    }
+    failed = []
+    for name, step in steps.items():
+        if name == "tests" and "--fast" in arguments:
+            continue
+        started = time.monotonic()
+        code, output = _run_quietly(step, program_environment())
+        took = time.monotonic() - started
+        if code:
+            failed.append(name)
+            print(output, end="", flush=True)
+        say(f"{'FAILED' if code else 'ok':6} {name:9} {took:6.1f} s  {output.strip().rpartition(chr(10))[2].strip()}")
+    say(f"FAILED: {', '.join(failed)}" if failed else "all checks passed")
+    return 1 if failed else 0
+
+
+def lock(arguments: list[str]) -> NoReturn:
+    """Resolve pyproject.toml anew into requirements/*.txt; --upgrade takes the newest versions."""
+    become(str(LOCKS / "lock.py"), *arguments)
+
+
+def setup(_arguments: list[str]) -> int:
+    """Only set up."""
+    return 0
+
+
+COMMANDS = {"setup": setup, "demo": demo, "test": test, "check": check, "bench": bench, "lock": lock}
+
+
+def main() -> int:
+    """Set up for one subcommand and run it; the exit code is its own."""
+    parser = argparse.ArgumentParser("dev.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    lines = [f"{name:7} {(function.__doc__ or '').splitlines()[0]}" for name, function in COMMANDS.items()]
+    parser.add_argument("command", choices=COMMANDS, metavar="command", help="\n".join(lines))
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="handed on to the command")
+    chosen = parser.parse_args()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a console of an old code page shows "?" rather than a traceback
+    try:
+        set_up(chosen.command)
+        return COMMANDS[chosen.command](chosen.arguments)
+    except SetUpFailedError as error:
+        say(f"cannot go on: {error}")
+    except KeyboardInterrupt:
+        say("stopped by you; the same command goes on from here")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
