@@ -79,7 +79,7 @@ class Recorder:
     def __init__(self, path: Path, clock: Callable[[], datetime], secrets: Sequence[bytes] = ()) -> None:
         """`clock` returns aware UTC. Raises Environment(DISK) if the file cannot be opened."""
         try:
-            self._file: IO[bytes] | None = path.open("ab")
+            self._file: IO[bytes] | None = path.open("ab", buffering=0)
         except OSError as error:
             raise Environment(Code.DISK, f"{path}: {error.strerror}", "check the folder and its permissions") from error
         self._clock = clock
@@ -107,10 +107,10 @@ class Recorder:
         line = _Line(self._clock(), round(time.monotonic() - self._began, 6), direction, data.hex())
         try:
             self._file.write(msgspec.json.encode(line) + b"\n")
-            self._file.flush()
         except OSError as error:
             log.error("recording ends: %s", error)
-            self._file = None
+            file, self._file = self._file, None
+            file.close()
 
 
 def read_back(path: Path) -> Iterator[Chunk]:
