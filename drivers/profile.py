@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from parking.desk import ExitKind
-from parking.errors import Code, Environment
+from parking.errors import BadMessage, Code, Environment
 from parking.outcome import Level
 from parking.stay import NameKind, normalise
 from parking.wire import Number
@@ -180,10 +180,20 @@ def _mistakes(profile: LotProfile) -> list[tuple[str, str]]:
             found.append((f"$.exit[{at}].device", f"no device {exit_.device!r}"))
         if exit_.id in exits[:at]:
             found.append((f"$.exit[{at}].id", f"{exit_.id!r} twice"))
-        if exit_.bay and normalise(NameKind.BAY, exit_.bay) != exit_.bay:
-            found.append((f"$.exit[{at}].bay", f"write {normalise(NameKind.BAY, exit_.bay)!r}, not {exit_.bay!r}"))
+        if exit_.bay and (problem := _bay_problem(exit_.bay, [other.bay for other in profile.exit[:at]])):
+            found.append((f"$.exit[{at}].bay", problem))
     if profile.fee.by is not FeeBy.LEGACY and not profile.fee.tariff:
         found.append(("$.fee.tariff", f"fee by {profile.fee.by.value} needs a tariff"))
     if profile.fee.by is not FeeBy.CLOUD and not profile.roles.fee:
         found.append(("$.roles.fee", f"fee by {profile.fee.by.value} needs a device that knows it"))
     return found
+
+
+def _bay_problem(bay: str, before: list[str]) -> str:
+    try:
+        name = normalise(NameKind.BAY, bay)
+    except BadMessage as error:
+        return error.detail
+    if name != bay:
+        return f"write {name!r}, not {bay!r}"
+    return f"{bay!r} twice" if bay in before else ""

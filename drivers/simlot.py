@@ -85,6 +85,7 @@ class World:
         Raises Environment(CONFIG) for a lot that this simulator does not know, or an unusable run directory.
         """
         self.table = sim_table(profile)
+        _check_kinds(profile)
         self._lock = threading.RLock()
         self._now = clock
         self._dice = random.Random(seed)  # noqa: S311 - arrivals and ticket numbers of a toy lot, no secret
@@ -110,14 +111,6 @@ class World:
             plate = Plate(exit_.id, self._clock, self._left, rises_empty=rises_empty)
             self._plates[exit_.id] = plate
             self._bays[exit_.bay or normalise(NameKind.BAY, exit_.id)] = plate
-        known = {NameKind.BAY: len(self._bays), NameKind.TICKET: len(self._gates)}
-        if not self._counts or len(self._counts) != known.get(self._names):
-            raise Environment(
-                Code.CONFIG,
-                f"a lot named by {self._names.value} with {len(self._bays)} plates and {len(self._gates)} gates "
-                "cannot be simulated - at `$.exit`",
-                "use lock plates with names = 'bay', or gates with names = 'ticket'",
-            )
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -361,6 +354,18 @@ class World:
         """What a camera at the entry reads."""
         serial = f"{self._dice.randrange(10_000):04d}"
         return f"多摩{self._dice.randrange(300, 600)}{self._dice.choice('さすせそたちつ')}{serial}"
+
+
+def _check_kinds(profile: LotProfile) -> None:
+    kinds = [exit_.kind for exit_ in profile.exit]
+    plates, gates = kinds.count(ExitKind.PLATE), kinds.count(ExitKind.GATE)
+    if not kinds or len(kinds) != {NameKind.BAY: plates, NameKind.TICKET: gates}.get(profile.lot.names):
+        raise Environment(
+            Code.CONFIG,
+            f"a lot named by {profile.lot.names.value} with {plates} plates and {gates} gates cannot be simulated "
+            "- at `$.exit`",
+            "use lock plates with names = 'bay', or gates with names = 'ticket'",
+        )
 
 
 def _view(car: Car) -> CarView:

@@ -1,7 +1,8 @@
 """One exchange with a host over HTTP, and what is certain when it fails.
 
 Nothing is repeated, no redirect is followed, no proxy of the environment is used. The deadline covers the whole
-exchange, also a body that drips. Known limit: the head of a reply is waited for with a time-out per packet.
+exchange, also a body that drips. Known limits: one packet may be waited for once more after the deadline, and a head
+that drips is not cut off.
 """
 
 import logging
@@ -94,7 +95,7 @@ class Line:
 
     def _body(self, response: requests.Response, deadline: float) -> bytes:
         body = bytearray()
-        for chunk in response.iter_content(CHUNK):
+        while chunk := response.raw.read1(CHUNK, decode_content=True):  # as it comes; iter_content waits for all of it
             body += chunk
             if len(body) > codec.MOST_BYTES:
                 raise Uncertain(Code.BAD_MESSAGE, f"{self.url}: a reply of more than {codec.MOST_BYTES} bytes")

@@ -1,0 +1,278 @@
+"""`python -m drivers` as a stranger uses it: real processes, real ports, clear words for mistakes."""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import tty
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+ROOT = Path(__file__).parents[2]
+SEEDS = ROOT / "seeds" / "lots"
+
+
+def drivers(*words: object, seconds: float = 15) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "drivers", *map(str, words)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False)
+
+
+class Sim:
+    """A simulated lot in its own process, and its control port."""
+
+    def __init__(self, profile: Path, run_dir: Path, *words: str) -> None:
+        command = [sys.executable, "-m", "drivers", "sim", str(profile), "--run-dir", str(run_dir), *words]
+        self.run_dir = run_dir
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.line = self.process.stdout.readline()
+        self.run_file = json.loads((run_dir / "sim.json").read_text())
+
+    def post(self, path: str, status: int = 200, **body: object) -> Any:
+        reply = requests.post(self.run_file["control"] + path, json=body, timeout=5)
+        assert reply.status_code == status, reply.text
+        return reply.json()
+
+    def get(self, path: str) -> Any:
+        return requests.get(self.run_file["control"] + path, timeout=5).json()
+
+    def wait_for(self, what: str, after: int = 0) -> dict[str, str]:
+        end = time.monotonic() + 8
+        while time.monotonic() < end:
+            for entry in self.get(f"/history?after={after}")["entries"]:
+                if entry["what"] == what:
+                    return entry
+            time.sleep(0.05)
+        raise AssertionError(f"{what} never happened: {self.get('/history')}")
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(number)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return self.process.wait(10)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Sim]]:
+    running: list[Sim] = []
+
+    def begin(lot: str, *words: str) -> Sim:
+        running.append(Sim(SEEDS / f"{lot}.toml", tmp_path / lot, *words))
+        return running[-1]
+
+    yield begin
+    for sim in running:
+        if sim.process.poll() is None:
+            sim.end()
+
+
+def test_a_gated_lot_runs_is_commanded_and_ends_cleanly(start: Callable[..., Sim]) -> None:
+    sim = start("gated-host", "--seed", "4")
+    assert json.loads(sim.line) == sim.run_file
+    assert set(sim.run_file["urls"]) == {"host", "gate"}
+    assert sim.run_file["pid"] == sim.process.pid
+
+    car = sim.post("/arrive", minutes_ago=65)
+    assert (car["kind"], len(car["name"])) == ("ticket", 8)
+    assert sim.get("/world")["books"][0]["rate"]["due"] == 600
+    assert sim.post("/pay-cash", name=car["name"]) == {"name": car["name"], "amount": 600}
+    sim.post("/drive-out", name=car["name"])
+    assert sim.wait_for("left")["stay"] == car["name"]
+
+    assert sim.end() == 0
+    assert not (sim.run_dir / "sim.json").exists()
+    written = [json.loads(line) for line in (sim.run_dir / "history.jsonl").read_text().splitlines()]
+    assert [line["what"] for line in written][:5] == ["arrive", "cash", "drive_up", "release", "gate_up"]
+
+
+def test_a_lot_of_plates_runs_at_speed_and_ends_on_ctrl_c(start: Callable[..., Sim]) -> None:
+    sim = start("bay-plates", "--speed", "60")
+    assert Path(sim.run_file["urls"]["plates"]).exists()
+    assert sim.post("/arrive", bay="７")["name"] == "7"
+    sim.wait_for("plate_up")
+    sim.post("/drive-out", name="7")
+    assert sim.get("/world")["exits"]["7"]["position"] == "closed"
+    sim.post("/hand-release", exit="7")
+    assert sim.wait_for("left")["stay"] == "7"
+    assert sim.end(signal.SIGINT) == 0
+
+
+def test_mishaps_begin_and_end_at_the_control_port(start: Callable[..., Sim]) -> None:
+    sim = start("gated-host")
+    host = sim.run_file["urls"]["host"]
+    for device in ("host", "gate"):
+        assert sim.post("/fault", device=device, fault="unplugged")[device]["unplugged"] is True
+    assert sim.post("/fault", device="host", fault="delay_ms", value=5)["host"]["delay_ms"] == 5
+    with pytest.raises(requests.ConnectionError):
+        requests.get(host, timeout=2)
+    faults = sim.post("/clear-faults")
+    assert not any(value for switches in faults.values() for value in switches.values())
+    assert requests.get(host, timeout=2).json()["Code"] == "bad-key"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "word"),
+    [
+        ("/arrive", {"bay": "99"}, 404, "not-found"),
+        ("/arrive", {"colour": "red"}, 400, "bad-message"),
+        ("/pay-cash", {}, 400, "bad-message"),
+        ("/pay-cash", {"name": "3"}, 404, "stay-unknown"),
+        ("/pay-cash", {"name": "!!"}, 400, "bad-name"),
+        ("/hand-release", {"exit": "X"}, 404, "exit-unknown"),
+        ("/fault", {"device": "till", "fault": "silent"}, 404, "not-found"),
+        ("/fault", {"device": "plates", "fault": "tired"}, 404, "not-found"),
+        ("/fault", {"device": "plates", "fault": "delay_ms"}, 400, "bad-message"),
+        ("/fault", {"device": "plates", "fault": "silent", "value": 3}, 400, "bad-message"),
+        ("/close", {}, 404, "not-found"),
+    ],
+)
+def test_wrong_orders_are_answered_with_a_code(
+    plates_sim: Sim, path: str, body: dict[str, object], status: int, word: str
+) -> None:
+    problem = plates_sim.post(path, status, **body)
+    assert problem["code"] == word
+    assert problem["detail"]
+
+
+@pytest.fixture(scope="module")
+def plates_sim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sim]:
+    sim = Sim(SEEDS / "bay-plates.toml", tmp_path_factory.mktemp("plates"))
+    yield sim
+    assert sim.end() == 0
+
+
+# --- probe ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_probe_finds_both_machines_of_a_gated_lot(start: Callable[..., Sim]) -> None:
+    urls = start("gated-host").run_file["urls"]
+    for device, family in (("host", "host_link"), ("gate", "modbus_io")):
+        done = drivers("probe", urls[device])
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(f"{family}: ")
+        assert "no answer" not in done.stdout
+
+
+def test_a_probe_finds_the_plates_on_their_line_and_leaves_them_alone(plates_sim: Sim) -> None:
+    before = plates_sim.get("/history")
+    done = drivers("probe", plates_sim.run_file["urls"]["plates"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("modbus_io: ")
+    assert plates_sim.get("/history") == before
+
+
+@pytest.mark.parametrize("scheme", ["http", "socket"])
+def test_a_probe_of_nothing_says_so_and_what_to_do(scheme: str) -> None:
+    with socket.socket() as reserved:  # bound, but nobody listens
+        reserved.bind(("127.0.0.1", 0))
+        done = drivers("probe", f"{scheme}://127.0.0.1:{reserved.getsockname()[1]}", "--seconds", "2")
+    assert done.returncode == 1
+    assert "no answer" in done.stdout
+    assert "Check power, cable and address" in done.stderr
+
+
+# --- sniff ------------------------------------------------------------------------------------------------------------
+
+
+def test_sniff_shows_both_directions_and_writes_nothing(tmp_path: Path) -> None:
+    near, far = os.openpty()
+    tty.setraw(far)
+    command = [sys.executable, "-m", "drivers", "sniff", os.ttyname(far), "--record", str(tmp_path / "wire.jsonl")]
+    sniffer = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert sniffer.stdout is not None
+    lines: list[str] = []
+    reader = threading.Thread(target=lambda: lines.extend(iter(sniffer.stdout.readline, "")))
+    reader.start()
+    try:
+        # request and answer of a coil read, a pulse and its echo, noise (vectors: Modbus specification, relay board)
+        question, answer = bytes.fromhex("010100000008 3dcc"), bytes.fromhex("01010101 9048")
+        pulse = bytes.fromhex("010502000007 8db0")
+        end = time.monotonic() + 10
+        while not any("Read(" in line for line in lines) and time.monotonic() < end:
+            os.write(near, question)  # until the sniffer has opened the port
+            time.sleep(0.3)
+        for piece in (answer, pulse, pulse[:3], pulse[3:], b"\x99\x98\x97"):
+            os.write(near, piece)
+            time.sleep(0.05)
+        while not any(line.rstrip().endswith("?") for line in lines) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert select.select([near], [], [], 0)[0] == []  # not one byte came back
+    finally:
+        sniffer.send_signal(signal.SIGINT)
+        assert sniffer.wait(10) == 0
+        reader.join()
+        sniffer.stdout.close()
+        os.close(near)
+        os.close(far)
+    text = "".join(lines)
+    assert "01 01 00 00 00 08 3d cc  unit 1 > Read(" in text
+    assert "01 01 01 01 90 48  unit 1 < Bits(" in text
+    assert text.count("01 05 02 00 00 07 8d b0  unit 1 > WriteOne(") == 1
+    assert text.count("01 05 02 00 00 07 8d b0  unit 1 < WriteOne(") == 1
+    assert "99 98 97  ?" in text
+    recorded = b"".join(
+        bytes.fromhex(json.loads(line)["hex"]) for line in (tmp_path / "wire.jsonl").read_text().splitlines()
+    )
+    assert recorded.endswith(answer + pulse + pulse + b"\x99\x98\x97")
+
+
+def test_sniff_of_a_port_that_is_not_there_says_so() -> None:
+    done = drivers("sniff", "/dev/does-not-exist", "--seconds", "1")
+    assert done.returncode == 2
+    assert "port-missing" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+# --- mistakes ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_profile_is_one_clear_line(tmp_path: Path) -> None:
+    text = (SEEDS / "gated-host.toml").read_text(encoding="utf-8")
+    cases = {
+        "family.toml": (text.replace('family = "host_link"', 'family = "telepathy"'), "telepathy"),
+        "sim.toml": (text.replace("cash_machine = true", "cash_machine = 1"), "$.sim.cash_machine"),
+        "role.toml": (text.replace('stays = "host"', 'stays = "hsot"'), "$.roles.stays"),
+    }
+    for name, (content, place) in cases.items():
+        path = tmp_path / name
+        path.write_text(content, encoding="utf-8")
+        done = drivers("sim", path, "--run-dir", tmp_path / "run")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert place in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("probe", "gopher://host"), "no driver family speaks at 'gopher://host'"),
+        (("probe", "http://127.0.0.1:9", "--family", "telepathy"), "known families: host_link, modbus_io"),
+        (("sim", "nowhere.toml", "--run-dir", "/tmp"), "nowhere.toml: No such file or directory"),
+        (("sim", "x.toml", "--run-dir", "/tmp", "--speed", "0"), "0 is not a positive number"),
+        (("sim", "x.toml"), "--run-dir"),
+        ((), "sim | probe | sniff"),
+    ],
+)
+def test_a_wrong_command_line_says_what_is_wrong(words: tuple[str, ...], message: str) -> None:
+    done = drivers(*words)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_names_every_command_and_family() -> None:
+    done = drivers("--help")
+    assert done.returncode == 0
+    for word in ("sim", "probe", "sniff", "modbus_io", "host_link"):
+        assert word in done.stdout

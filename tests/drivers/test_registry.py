@@ -1,0 +1,81 @@
+"""The registry: known families make drivers, unknown ones say which are known, and no simulator comes along."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from drivers import profile, registry
+from drivers.base import Role
+from drivers.profile import DeviceTable
+from parking.errors import Code, Environment
+
+ROOT = Path(__file__).parents[2]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "seeds" / "lots").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_device_of_the_seeds_has_a_driver_for_its_roles(path: Path) -> None:
+    lot = profile.load(path)
+    drivers = {device.id: registry.create_driver(device, lot.exit, now, None) for device in lot.device}
+    assert Role.STAYS in drivers[lot.roles.stays].capabilities.roles
+    if lot.roles.settle:
+        assert Role.SETTLE | Role.WITNESS in drivers[lot.roles.settle].capabilities.roles
+    for exit_ in lot.exit:
+        assert Role.EXIT in drivers[exit_.device].capabilities.roles
+    for driver in drivers.values():
+        driver.close()
+
+
+def test_an_unknown_family_is_answered_with_the_known_ones() -> None:
+    device = DeviceTable(id="gate", family="modbus", url="/dev/ttyUSB0")
+    with pytest.raises(Environment) as error:
+        registry.create_driver(device, (), now)
+    assert error.value.code is Code.CONFIG
+    assert "'gate'" in error.value.detail
+    assert "'modbus'" in error.value.detail
+    for name in registry.FAMILIES:
+        assert name in error.value.remedy
+
+
+def test_bad_options_are_refused_when_the_driver_is_made() -> None:
+    lot = profile.load(ROOT / "seeds" / "lots" / "gated-host.toml")
+    for device in lot.device:
+        wrong = msgspec.structs.replace(device, options={"colour": "red"})
+        with pytest.raises(Environment) as error:
+            registry.create_driver(wrong, lot.exit, now)
+        assert device.id in error.value.detail
+
+
+@pytest.mark.parametrize(
+    ("url", "family"),
+    [
+        ("COM3", "modbus_io"),
+        ("/dev/ttyUSB0", "modbus_io"),
+        ("socket://10.0.0.5:502", "modbus_io"),
+        ("http://10.0.0.5:7101", "host_link"),
+        ("HTTPS://host", "host_link"),
+    ],
+)
+def test_an_address_tells_which_families_can_speak_there(url: str, family: str) -> None:
+    assert registry.families_for(url) == (family,)
+    assert registry.families_for("gopher://host") == ()
+
+
+def test_every_family_is_described_in_both_languages() -> None:
+    for name, family in registry.FAMILIES.items():
+        assert set(family.summary) == {"ja", "en"}, name
+        assert all(family.summary.values())
+
+
+def test_the_registry_brings_no_simulator_along() -> None:
+    look = "import sys, drivers.registry; print([name for name in sys.modules if 'sim' in name.split('.')[-1]])"
+    done = subprocess.run([sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True)
+    found = [name for name in eval(done.stdout) if name.startswith("drivers")]
+    assert found == []
