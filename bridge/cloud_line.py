@@ -249,12 +249,12 @@ def _read(response: requests.Response) -> bytes:
 
 
 def _refusal(response: requests.Response) -> Refusal:
-    status = response.status_code
+    status, body = response.status_code, b""
     try:
         body = _read(response)
         problem = wire.decode(body, Problem)
     except BadMessage:
-        body, problem = b"", Problem(code=Code.BAD_MESSAGE, detail="the cloud answered with an error", remedy=_REMEDY)
+        problem = Problem(code=Code.BAD_MESSAGE, detail="the cloud answered with an error", remedy=_REMEDY)
     try:
         date = parsedate_to_datetime(response.headers.get("Date", ""))
     except ValueError:

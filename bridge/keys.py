@@ -52,7 +52,7 @@ def make_key(data: Path) -> SigningKey:
     Raises Environment(DISK) if it cannot be stored, and whatever `load_key` raises.
     """
     _directory(data)
-    with contextlib.suppress(FileExistsError):
+    if not (data / KEY_FILE).exists():
         _create(data / KEY_FILE, SigningKey.generate(1).seed)
     return load_key(data)
 
@@ -97,7 +97,7 @@ def api_token(data: Path) -> str:
     """The console's bearer token, made now if there is none. Raises Environment(DISK | CONFIG)."""
     _directory(data)
     path = data / TOKEN_FILE
-    with contextlib.suppress(FileExistsError):
+    if not path.exists():
         _create(path, to_text(secrets.token_bytes(SECRET_BYTES)).encode())
     token = (_read(path, _OTHERS) or b"").decode("ascii", "replace").strip()
     if len(token) < SECRET_BYTES or not token.isascii():
@@ -137,10 +137,10 @@ def _read(path: Path, forbidden: int) -> bytes | None:
 
 
 def _create(path: Path, content: bytes) -> None:
-    """Write a file that must not be there yet; raises FileExistsError if it is."""
+    """Write a file unless it is there already; of two that try at once, one wins."""
     temporary = _temporary(path, content)
     try:
-        with _disk(path):
+        with _disk(path), contextlib.suppress(FileExistsError):
             os.link(temporary, path)
             _sync_directory(path.parent)
     finally:
@@ -157,12 +157,16 @@ def _replace(path: Path, content: bytes) -> None:
 
 def _temporary(path: Path, content: bytes) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    with _disk(temporary):
+    with _disk(path):
         number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(number, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(number, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            temporary.unlink()
+            raise
     return temporary
 
 
@@ -178,13 +182,9 @@ def _sync_directory(directory: Path) -> None:
 
 @contextmanager
 def _disk(path: Path) -> Iterator[None]:
-    """Turn the system's refusals into ours; "already there" is the caller's to judge."""
+    """Turn the system's refusals into ours."""
     try:
         yield
-    except FileExistsError:
-        if path.is_file():
-            raise
-        raise Environment(Code.DISK, f"{path}: something else is in the way", "give another [bridge] data") from None
     except OSError as error:
         remedy = "the bridge's user must be able to read and write its data directory, and the disk must have room"
         raise Environment(Code.DISK, f"{path}: {error.strerror or error}", remedy) from error

@@ -67,7 +67,7 @@ class Reporter:
             raise BadMessage(Code.SEQUENCE_GAP, detail, "call support: reports were lost between bridge and cloud")
         self._limit = BATCH
         self.backoff.worked(self._pace.settled)
-        self._link.reports("", exchange.latency_ms)
+        self._link.reports("", exchange.latency_ms or None)
         return 0.0
 
     def failed(self, error: DaikoError) -> float:
