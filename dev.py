@@ -37,6 +37,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 TOOLS = ROOT / ".tools"
 LOCKS = ROOT / "requirements"
+VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 WINDOWS = sys.platform == "win32"
 SCRIPTS = VENV / ("Scripts" if WINDOWS else "bin")
 PYTHON = SCRIPTS / ("python.exe" if WINDOWS else "python")
@@ -124,7 +125,12 @@ def missing_for(purpose: str) -> list[Need]:
     wanted += [FONT, BROWSER, *(PEERS if purpose in {"setup", "test", "check"} else ())]
     tool = shutil.which("ldconfig", path=f"{os.environ.get('PATH', '')}:/sbin:/usr/sbin")
     present = _output(tool, "-p") if tool else " ".join(libraries)  # no ldconfig: not glibc, nothing to say
-    return [need for need in wanted if need.missing(present)]
+    missing = [need for need in wanted if need.missing(present)]
+    if not PYTHON.exists() and not importlib.util.find_spec("ensurepip") and not importlib.util.find_spec("pip"):
+        missing.append(
+            Need("ensurepip", "a Python environment of its own", ((f"python{VERSION}-venv", "python3-venv"),))
+        )
+    return missing
 
 
 def apt_rights() -> tuple[str, ...] | None:
@@ -154,23 +160,22 @@ def install_system_packages(purpose: str) -> None:
     missing = missing_for(purpose)
     if not missing:
         return
-    say("missing here: " + "; ".join(f"{need.what} ({need.why})" for need in missing))
+    for why in dict.fromkeys(need.why for need in missing):
+        say(f"missing for {why}: {', '.join(need.what for need in missing if need.why == why)}")
     rights = apt_rights()
     if rights is not None:
         apt_install(rights, [names for need in missing for names in need.packages])
+        importlib.invalidate_caches()
         missing = missing_for(purpose)
     if missing:
-        say("going on without " + ", ".join(need.what for need in missing) + ". To install it:")
-        packages = [names for need in missing for names in need.packages]
-        if shutil.which("apt-get"):
-            known, unknown = choose(packages)
-            line = "sudo apt-get update && sudo apt-get install -y --no-install-recommends"
-            say(f"    {line} {' '.join([*known, *unknown])}")
-        else:
-            say(f"    what Debian calls {' '.join(names[-1] for names in packages)}, with your package manager")
+        say(f"going on without {', '.join(need.what for need in missing)}; to install it:")
+        known, unknown = choose([names for need in missing for names in need.packages])
+        apt = "sudo apt-get update && sudo apt-get install -y --no-install-recommends"
+        other = "with your package manager, under whatever name it has there:"
+        say(f"    {apt if shutil.which('apt-get') else other} {' '.join([*known, *unknown])}")
 
 
-def apt_install(rights: Sequence[str], packages: Sequence[tuple[str, ...]]) -> bool:
+def apt_install(rights: Sequence[str], packages: Sequence[tuple[str, ...]]) -> None:
     """Install all packages that apt knows; if it knows not all, or fails, once more after `apt-get update`."""
     for updated in (False, True):
         if updated:
@@ -178,8 +183,7 @@ def apt_install(rights: Sequence[str], packages: Sequence[tuple[str, ...]]) -> b
         chosen, unknown = choose(packages)
         install = [*rights, *APT, "install", "--no-install-recommends", *chosen]
         if chosen and (updated or not unknown) and run(f"installing with apt: {' '.join(chosen)}", install):
-            return not unknown
-    return False
+            return
 
 
 # --- the environment -------------------------------------------------------------------------------------------------
@@ -187,24 +191,19 @@ def apt_install(rights: Sequence[str], packages: Sequence[tuple[str, ...]]) -> b
 
 def make_venv() -> None:
     """Make `.venv` for this Python, unless it is there; raises SetUpFailedError with what to do."""
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     settings = VENV / "pyvenv.cfg"
     text = settings.read_text("utf-8") if settings.exists() else ""
     made_for = re.search(r"^version\S* *= *(\d+\.\d+)", text, re.MULTILINE)
-    if PYTHON.exists() and made_for and made_for[1] == version:
+    if PYTHON.exists() and made_for and made_for[1] == VERSION:
         return
     venv = [sys.executable, "-m", "venv", "--clear", str(VENV)]
-    if importlib.util.find_spec("ensurepip") and run(f"making .venv for Python {version}", venv):
+    if importlib.util.find_spec("ensurepip") and run(f"making .venv for Python {VERSION}", venv):
         return
     if importlib.util.find_spec("pip") and make_venv_with_virtualenv():
         return
-    package = ((f"python{version}-venv", "python3-venv"),)
-    rights = apt_rights()
-    if rights is not None and apt_install(rights, package) and run(f"making .venv for Python {version}", venv):
-        return
     raise SetUpFailedError(
         f"{sys.executable} cannot make a virtual environment (no ensurepip, no pip).\n"
-        f"On Debian and Ubuntu: sudo apt-get install python{version}-venv\n"
+        f"On Debian and Ubuntu: sudo apt-get install python{VERSION}-venv\n"
         "Elsewhere: install Python 3.11 or newer with its venv module. Then run the same command again."
     )
 
