@@ -1,0 +1,104 @@
+"""The composition root: puts store, orders, cashier, background work and the two doors together."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from litestar import Litestar, Response, get
+from litestar.di import Provide
+from litestar.types import ControllerRouterHandler
+from sqlalchemy import text
+
+from cloud import bridge_api
+from cloud.asks import Lines
+from cloud.cashier import PhoneCashier
+from cloud.checkout import Limits
+from cloud.config import CloudConfig, CompletionKeys
+from cloud.orders import Orders
+from cloud.outbox import Outbox
+from cloud.payments.base import PaymentProvider
+from cloud.phone_errors import EXCEPTION_HANDLERS
+from cloud.rounds import Rounds
+from cloud.store import Store
+
+log = logging.getLogger(__name__)
+
+_STOP_WITHIN = 10.0
+
+
+def utc_now() -> datetime:
+    """The system's time."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """All parts of one cloud process. The store must be migrated before `app` starts."""
+
+    app: Litestar
+    store: Store
+    orders: Orders
+    lines: Lines
+    cashier: PhoneCashier
+
+
+def build(
+    config: CloudConfig,
+    keys: CompletionKeys,
+    providers: Mapping[str, PaymentProvider],
+    public_url: str,
+    doors: Sequence[ControllerRouterHandler],
+    clock: Callable[[], datetime] = utc_now,
+) -> Cloud:
+    """Put a cloud together that is reached under `public_url` (scheme, host and port, no path).
+
+    `doors` are the routes of the phone and of the providers' webhooks.
+    """
+    timing = config.timing
+    store = Store(config.database_url)
+    orders = Orders(keys.current, Limits(timing.authorization, timing.completion_valid))
+    lines = Lines(store.bells, clock)
+    cashier = PhoneCashier(
+        store, orders, lines, providers, first_poll=timing.poll_seconds[0], public_url=public_url, clock=clock
+    )
+    desk = bridge_api.BridgeDesk(store, orders, lines, keys.public, public_url, timing.heartbeat_seconds, clock)
+    outbox = Outbox(store, orders, providers, clock)
+    rounds = Rounds(store, orders, providers, timing.poll_seconds, clock)
+
+    @asynccontextmanager
+    async def background(_: Litestar) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(outbox.run()), asyncio.create_task(rounds.run())]
+        try:
+            yield
+        finally:
+            store.bells.close()
+            left = (await asyncio.wait(tasks, timeout=_STOP_WITHIN))[1]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+            for provider in providers.values():
+                await provider.close()
+            await store.close()
+
+    @get("/healthz", include_in_schema=False)
+    async def healthz() -> Response[dict[str, str]]:
+        async with store.read() as db:
+            await db.execute(text("SELECT 1"))
+        return Response({"status": "ok"})
+
+    app = Litestar(
+        route_handlers=[bridge_api.router(desk), healthz, *doors],
+        dependencies={
+            "cashier": Provide(lambda: cashier, sync_to_thread=False),
+            "providers": Provide(lambda: dict(providers), sync_to_thread=False),
+            "public_url": Provide(lambda: public_url, sync_to_thread=False),
+        },
+        exception_handlers=EXCEPTION_HANDLERS,
+        lifespan=[background],
+        openapi_config=None,
+        logging_config=None,  # logging is the program's business (cloud.__main__)
+    )
+    return Cloud(app, store, orders, lines, cashier)

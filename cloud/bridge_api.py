@@ -1,0 +1,215 @@
+"""The bridges' door: enrolment, feed, reports and answers (see parking.wire). Every refusal is a `Problem` in JSON."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from litestar import Request, Response, Router, get, post
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.params import FromPath
+from litestar.response import Stream
+
+from cloud import completions, enrolment, reports, signatures
+from cloud.asks import Lines
+from cloud.enrolment import Bridge
+from cloud.orders import Orders
+from cloud.store import Store, wait
+from parking.errors import BadMessage, Code, DaikoError
+from parking.signing import to_text
+from parking.wire import (
+    Accepted,
+    Answer,
+    Ask,
+    CompletionKey,
+    EnrolReply,
+    EnrolRequest,
+    Entry,
+    FeedBatch,
+    Message,
+    Problem,
+    ReportBatch,
+    ReportReply,
+    decode,
+    encode,
+)
+
+log = logging.getLogger(__name__)
+
+AnyRequest = Request[Any, Any, State]
+
+BODY_BYTES: Final = 1_048_576
+MOST_WAIT: Final = 55.0
+_STATUS: Final = {
+    Code.UNAUTHORIZED: 401,
+    Code.BAD_SIGNATURE: 401,
+    Code.CLOCK: 401,
+    Code.REPLAYED: 401,
+    Code.NOT_ENROLLED: 401,
+    Code.ENROL_CODE: 403,
+    Code.STALE_GENERATION: 403,
+    Code.LOT_UNKNOWN: 404,
+    Code.NOT_FOUND: 404,
+    Code.SEQUENCE_GAP: 409,
+    Code.BUG: 500,
+}
+_STREAM_HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeDesk:
+    """What the bridges' door works with."""
+
+    store: Store
+    orders: Orders
+    lines: Lines
+    keys: dict[int, bytes]
+    public_url: str
+    heartbeat: float
+    clock: Callable[[], datetime]
+
+    async def bridge(self, request: AnyRequest) -> tuple[Bridge, bytes]:
+        """Who asks, and the body. Raises what `signatures.authenticate` raises."""
+        body = await request.body()
+        raw_path, query = request.scope["raw_path"].decode("ascii", "replace"), request.scope["query_string"].decode()
+        url = self.public_url + raw_path.partition("?")[0] + (f"?{query}" if query else "")
+        signed = signatures.Signed(request.method, url, _fields(request), body)
+        return await signatures.authenticate(self.store, signed, self.clock()), body
+
+    async def serving(self, bridge: Bridge, lot: int) -> int:
+        """The generation under which a bridge serves a lot; it counts as heard. Raises Refused(STALE_GENERATION)."""
+        async with self.store.read() as db:
+            generation = await enrolment.check(db, bridge.id, lot)
+        self.lines.heard(lot)
+        return generation
+
+    async def look(self, bridge: Bridge, lot: int, cursor: int) -> list[Entry]:
+        """What the bridge has not yet, provided that it still serves the lot."""
+        async with self.store.read() as db:
+            await enrolment.check(db, bridge.id, lot)
+            return await completions.after(db, lot, cursor)
+
+    async def stream(self, bridge: Bridge, lot: int, cursor: int) -> AsyncIterator[bytes]:
+        """The feed as server-sent events, until the bridge is fenced off or the program stops."""
+        told: set[str] = set()
+        yield b": daiko\n\n"
+        with self.lines.feed(lot):
+            while not self.store.bells.closed:
+                bell = self.store.bells.listen(("feed", lot))
+                try:
+                    entries = await self.look(bridge, lot, cursor)
+                except DaikoError as error:
+                    log.info("the feed of lot %s for bridge %s ends: %s", lot, bridge.id, error)
+                    return
+                for entry in entries:
+                    cursor = entry.number
+                    yield b"event: completion\nid: %d\ndata: %s\n\n" % (cursor, encode(entry))
+                for ask in self.lines.waiting(lot, told):
+                    yield b"event: ask\ndata: %s\n\n" % encode(ask)
+                if len(entries) < completions.BATCH and not await wait(bell, self.heartbeat):
+                    yield b": heartbeat\n\n"
+
+    async def poll(self, bridge: Bridge, lot: int, cursor: int, seconds: float) -> FeedBatch:
+        """The feed by long poll: as soon as there is something, or empty after `seconds`."""
+        with self.lines.feed(lot):
+            bell = self.store.bells.listen(("feed", lot))
+            entries, asks = await self.look(bridge, lot, cursor), self.lines.waiting(lot)
+            if not entries and not asks and await wait(bell, seconds):
+                entries, asks = await self.look(bridge, lot, cursor), self.lines.waiting(lot)
+        return FeedBatch(entries=tuple(entries), asks=tuple[Ask, ...](asks), server_time=self.clock())
+
+
+def router(desk: BridgeDesk) -> Router:
+    """The routes under /bridge/v1, on `desk`."""
+
+    @post("/enrol", status_code=200)
+    async def enrol(request: AnyRequest) -> Response[bytes]:
+        asked = decode(await request.body(), EnrolRequest)
+        now = desk.clock()
+        async with desk.store.write() as tx:
+            done = await enrolment.enrol(tx, asked, now)
+            for lot in done.taken_over:
+                await desk.orders.take_over(tx, lot, now)
+        log.info("bridge %s enrolled for lots %s, generation %s", done.bridge.id, done.lots, done.bridge.generation)
+        keys = tuple(CompletionKey(key_id=key_id, public_key=to_text(raw)) for key_id, raw in desk.keys.items())
+        generation = done.bridge.generation
+        reply = EnrolReply(
+            bridge_id=done.bridge.id, generation=generation, lots=done.lots, completion_keys=keys, server_time=now
+        )
+        return _reply(reply)
+
+    @get("/lots/{lot:int}/feed")
+    async def feed(request: AnyRequest, lot: FromPath[int]) -> Response[bytes] | Stream:
+        bridge, _ = await desk.bridge(request)
+        await desk.serving(bridge, lot)
+        cursor = _number(request.headers.get("last-event-id") or request.query_params.get("after") or "0", "after")
+        seconds = request.query_params.get("wait")
+        if seconds is None:
+            content = desk.stream(bridge, lot, cursor)
+            return Stream(content, media_type="text/event-stream", headers=_STREAM_HEADERS)
+        return _reply(await desk.poll(bridge, lot, cursor, min(_number(seconds, "wait"), MOST_WAIT)))
+
+    @post("/lots/{lot:int}/reports", status_code=200)
+    async def report(request: AnyRequest, lot: FromPath[int]) -> Response[bytes]:
+        bridge, body = await desk.bridge(request)
+        await desk.serving(bridge, lot)
+        batch = decode(body, ReportBatch)
+        async with desk.store.write() as tx:
+            # read inside the transaction: the lot may be enrolled anew at any moment
+            if batch.generation != await enrolment.check(tx.connection, bridge.id, lot):
+                raise enrolment.stale(lot)
+            through = await reports.apply(tx, desk.orders, lot, batch, desk.clock())
+        return _reply(ReportReply(accepted_through=through, server_time=desk.clock()))
+
+    @post("/lots/{lot:int}/answers", status_code=200)
+    async def answer(request: AnyRequest, lot: FromPath[int]) -> Response[bytes]:
+        bridge, body = await desk.bridge(request)
+        await desk.serving(bridge, lot)
+        if not desk.lines.answer(lot, decode(body, Answer)):
+            log.info("lot %s answered too late, or twice", lot)
+        return _reply(Accepted(server_time=desk.clock()))
+
+    return Router(
+        "/bridge/v1",
+        route_handlers=[enrol, feed, report, answer],
+        exception_handlers={DaikoError: _problem, HTTPException: _http_problem, Exception: _bug},
+        request_max_body_size=BODY_BYTES,
+        include_in_schema=False,
+    )
+
+
+def _reply(message: Message, status: int = 200) -> Response[bytes]:
+    return Response(encode(message), status_code=status, media_type="application/json")
+
+
+def _problem(request: AnyRequest, error: DaikoError) -> Response[bytes]:
+    log.info("%s %s: %s", request.method, request.url.path, error)
+    problem = Problem(code=error.code.value, detail=error.detail, remedy=error.remedy)
+    return _reply(problem, _STATUS.get(error.code, 400))
+
+
+def _http_problem(request: AnyRequest, error: HTTPException) -> Response[bytes]:
+    del request
+    code = Code.NOT_FOUND if error.status_code == 404 else Code.BAD_MESSAGE
+    return _reply(Problem(code=code.value, detail=error.detail), error.status_code)
+
+
+def _bug(request: AnyRequest, error: Exception) -> Response[bytes]:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return _reply(Problem(code=Code.BUG.value, detail="the cloud failed; nothing was changed", remedy="try again"), 500)
+
+
+def _fields(request: AnyRequest) -> dict[str, str]:
+    """Header fields, repeated ones joined as RFC 9421 §2.1 wants it."""
+    found: dict[str, str] = {}
+    for name, value in request.headers.multi_items():
+        found[name.lower()] = f"{found[name.lower()]}, {value}" if name.lower() in found else value
+    return found
+
+
+def _number(text: str, name: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > 10:
+        raise BadMessage(Code.BAD_MESSAGE, f"`{name}` is {text[:20]!r}, not a whole number")
+    return int(text)
