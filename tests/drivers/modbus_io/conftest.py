@@ -75,7 +75,7 @@ class WallClock:
         self.now += timedelta(seconds=seconds)
 
 
-def _device(profile, framing, timeout=0.1, **options):
+def _device(profile, framing, timeout=0.08, **options):
     return DeviceTable(
         id="io",
         family="modbus_io",
@@ -95,7 +95,7 @@ def _exits(profile, count=4):
 class Rig:
     """One machine, its lot, and a driver on the other end of the wire."""
 
-    def __init__(self, profile, framing, run_dir, timeout=0.1, recorder=None, **options):
+    def __init__(self, profile, framing, run_dir, timeout=0.08, recorder=None, **options):
         self.world, self.clock = SmallLot(), WallClock()
         self.exits = _exits(profile)
         device = _device(profile, framing, timeout, **options)
@@ -108,13 +108,13 @@ class Rig:
     def target(self, channel=2):
         return Target(f"E{channel}", channel)
 
-    def order(self, seconds=0.5, intend=None):
+    def order(self, seconds=0.35, intend=None):
         def note(raw, counter):
             self.intents.append((raw, counter, len(self.world.releases)))
 
         return ReleaseOrder("DK-1-1", 1, time.monotonic() + seconds, intend or note)
 
-    def release(self, channel=2, seconds=0.5, intend=None):
+    def release(self, channel=2, seconds=0.35, intend=None):
         return self.driver.release(self.target(channel), self.order(seconds, intend))
 
     def read(self, channel=2, seconds=2.0):

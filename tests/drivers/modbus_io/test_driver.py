@@ -1,5 +1,6 @@
 """What the driver promises about releases, holds and readings, whatever the line does. Real ptys and sockets."""
 
+import threading
 import time
 from datetime import timedelta
 
@@ -99,7 +100,7 @@ class TestRelease:
         lot = rig(profile, framing)
         lot.faults.act = act
         lot.faults.unplug_on_write = True
-        outcome = lot.release(seconds=0.4)
+        outcome = lot.release(seconds=0.25)
         assert isinstance(outcome, Uncertain)
         assert len(lot.world.releases) == act
 
@@ -108,8 +109,6 @@ class TestRelease:
         lot.faults.act = lot.faults.unplug_on_write = True
 
         def plug_in_after_the_write(raw, counter):
-            import threading
-
             threading.Timer(0.3, setattr, (lot.faults, "unplugged", False)).start()
 
         outcome = lot.release(seconds=2, intend=plug_in_after_the_write)
@@ -119,7 +118,7 @@ class TestRelease:
     @every_profile
     def test_answered_with_garbage_is_judged_by_what_is_seen_later(self, rig, framing, profile):
         lot = rig(profile, framing)
-        outcome = lot.release(intend=lambda raw, counter: setattr(lot.faults, "garbage", True), seconds=0.5)
+        outcome = lot.release(intend=lambda raw, counter: setattr(lot.faults, "garbage", True), seconds=0.3)
         assert isinstance(outcome, Uncertain)
         lot.faults.garbage = False
         assert lot.read().position is Position.OPEN
@@ -143,7 +142,7 @@ class TestRelease:
     @every_profile
     def test_waits_for_a_slow_device_without_writing_twice(self, rig, framing, profile):
         lot = rig(profile, framing, timeout=0.4)
-        lot.faults.delay_ms = 120
+        lot.faults.delay_ms = 60
         outcome = lot.release(seconds=2)
         assert outcome.level is Level.PHYSICALLY_OBSERVED
         assert len(lot.world.releases) == 1
@@ -155,9 +154,9 @@ class TestRelease:
         def slow_for_once(raw, counter):
             lot.faults.delay_ms = 130
 
-        outcome = lot.release(intend=slow_for_once, seconds=0.6)
+        outcome = lot.release(intend=slow_for_once, seconds=0.4)
         lot.faults.delay_ms = 0
-        time.sleep(0.2)
+        time.sleep(0.15)
         assert isinstance(outcome, Uncertain | Applied)
         assert lot.read().position is Position.OPEN
         assert len(lot.world.releases) == 1
@@ -255,8 +254,6 @@ class TestReading:
     def test_survives_one_lost_answer(self, rig, framing):
         lot = rig("lock_plate", framing, timeout=0.1)
         lot.faults.silent = True
-        import threading
-
         threading.Timer(0.08, setattr, (lot.faults, "silent", False)).start()
         assert lot.read().position is Position.CLOSED
 
@@ -264,7 +261,7 @@ class TestReading:
         lot = rig("lock_plate", framing)
         lot.faults.silent = True
         with pytest.raises(errors.DaikoError) as caught:
-            lot.read(seconds=0.5)
+            lot.read(seconds=0.3)
         assert isinstance(caught.value, errors.Uncertain | errors.NotSent)
 
     def test_counts_releases_by_bus(self, rig, framing):
@@ -344,7 +341,7 @@ def test_without_a_position_input_an_echo_is_all_there_is(rig):
 
 
 def test_a_serial_exchange_takes_hardly_longer_than_the_wire(rig):
-    """16 characters at 9600 baud are 16.67 ms; the goal is 1.05 times that (bench/ holds the exact figure)."""
+    """15 characters at 9600 baud are 15.6 ms; the best of twelve, so that other work here does not count."""
     lot = rig("lock_plate", "rtu", baud=9600, timeout=0.5)
     target, floor = lot.target(), (8 + 7) * 10 / 9600
     took = []
@@ -353,7 +350,7 @@ def test_a_serial_exchange_takes_hardly_longer_than_the_wire(rig):
         began = time.monotonic()
         lot.driver.read_counter(target, began + 1)
         took.append(time.monotonic() - began)
-    assert floor <= sorted(took)[6] <= 1.15 * floor
+    assert floor <= min(took) <= 1.05 * floor
 
 
 @pytest.mark.parametrize("framing", WIRES)

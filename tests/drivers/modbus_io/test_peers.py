@@ -1,6 +1,9 @@
 """The driver against slaves that we did not write, and a master that we did not write against our simulator."""
 
+import os
+import select
 import shutil
+import socket
 import subprocess
 import time
 from datetime import UTC, datetime
@@ -148,7 +151,6 @@ class TestSimulator:
         ],
     )
     def test_answers_mistakes_with_exceptions(self, rig, request_, answer):
-        import socket
 
         lot = rig("lock_plate", "tcp")
         host, port = lot.served.url.removeprefix("socket://").split(":")
@@ -166,8 +168,6 @@ class TestSimulator:
         line.close()
 
     def test_is_silent_to_a_wrong_check_sum(self, rig):
-        import os
-        import select
 
         lot = rig("lock_plate", "rtu")
         descriptor = os.open(lot.served.url, os.O_RDWR | os.O_NOCTTY)
