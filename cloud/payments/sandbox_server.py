@@ -1,0 +1,143 @@
+"""The sandbox payment provider, a process of its own: `python -m cloud sandbox …` (docs/payment-sandbox.md).
+
+It moves no money. It behaves like a card provider: hosted page, authorize → capture | void, refund, signed webhooks
+that are repeated until taken; and it misbehaves on demand.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from litestar import Litestar
+from litestar.di import Provide
+
+from cloud.payments.sandbox_api import api
+from cloud.payments.sandbox_faults import Conduct
+from cloud.payments.sandbox_ledger import Ledger, Paid
+from cloud.payments.sandbox_page import press, show
+from cloud.payments.sandbox_post import Post
+
+log = logging.getLogger(__name__)
+
+SWEEP: Final = 0.5
+"""Seconds between looks for payments whose page has expired."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the sandbox was started. `public_url` is empty: the address that the shop called is what browsers get."""
+
+    secret: str
+    webhook: str
+    api_key: str
+    public_url: str
+    run_file: Path
+    state: Path | None
+
+
+def make_app(settings: Settings, address: str) -> Litestar:
+    """The provider as an ASGI app; it writes the run file, with `address`, once it serves."""
+    conduct = Conduct()
+    post: list[Post] = []
+
+    def changed(paid: Paid) -> None:
+        post[0].announce(paid.statement())
+
+    ledger = Ledger(settings.state, changed)
+
+    def remark(ref: str, what: str, event_id: str, detail: str) -> None:
+        ledger.remark(ref, what, datetime.now(UTC), event_id, detail)
+
+    @asynccontextmanager
+    async def life(_: Litestar) -> AsyncIterator[None]:
+        post.append(Post(settings.webhook, settings.secret, conduct, remark))
+        for statement in ledger.unannounced():
+            post[0].announce(statement)
+        sweeper = asyncio.create_task(_sweep(ledger))
+        write_run_file(settings.run_file, address)
+        try:
+            yield
+        finally:
+            sweeper.cancel()
+            await asyncio.gather(sweeper, return_exceptions=True)
+            await post[0].close()
+            ledger.close()
+
+    return Litestar(
+        [api(settings.api_key), show, press],
+        dependencies={
+            "ledger": Provide(lambda: ledger, sync_to_thread=False),
+            "conduct": Provide(lambda: conduct, sync_to_thread=False),
+            "public_url": Provide(lambda: settings.public_url, sync_to_thread=False),
+        },
+        lifespan=[life],
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=65_536,
+    )
+
+
+async def _sweep(ledger: Ledger) -> None:
+    while True:
+        await asyncio.sleep(SWEEP)
+        for ref in list(ledger.payments):
+            ledger.get(ref, datetime.now(UTC))
+
+
+def write_run_file(path: Path, url: str) -> None:
+    """Say where we are and who we are, in one piece."""
+    draft = path.with_suffix(f"{path.suffix}.{os.getpid()}")
+    draft.write_text(json.dumps({"url": url, "pid": os.getpid()}), encoding="utf-8")
+    draft.replace(path)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serve until SIGTERM or SIGINT. Exit status: 0 after those, 2 for wrong arguments."""
+    asked = _arguments().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # A request line names a payment, and its name opens its page.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    host, _, port = asked.listen.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host.strip("[]"), int(port)), family=family, backlog=2048) as listener:
+        address = f"http://{host}:{listener.getsockname()[1]}"
+        settings = Settings(
+            asked.secret, asked.webhook, asked.api_key, asked.public_url.rstrip("/"), asked.run_file, asked.state
+        )
+        config = uvicorn.Config(
+            make_app(settings, address), log_config=None, access_log=False, timeout_graceful_shutdown=2
+        )
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        except KeyboardInterrupt:
+            log.info("stopped from the keyboard")
+    return 0
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m cloud sandbox", description="A payment provider without money.")
+    parser.add_argument("--listen", required=True, type=_address, metavar="HOST:PORT", help="port 0: any free one")
+    parser.add_argument("--secret", required=True, help="signs the webhooks")
+    parser.add_argument("--webhook", required=True, metavar="URL", help="where webhooks go")
+    parser.add_argument("--api-key", default="", help="the shop must show it; none: everybody may call")
+    parser.add_argument("--public-url", default="", help="what browsers reach us by, if not the address shops call")
+    parser.add_argument("--run-file", required=True, type=Path, help='gets {"url", "pid"} once ready')
+    parser.add_argument("--state", type=Path, help="keeps the books here; without it they end with the process")
+    return parser
+
+
+def _address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8420")
+    return text
