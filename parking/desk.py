@@ -10,12 +10,11 @@ Served by the bridge on loopback only, with a bearer token and a Host/Origin che
 Views are whole rows: an event replaces the row with the same key.
 """
 
-from datetime import datetime
 from enum import StrEnum
 
 from parking.outcome import Evidence
 from parking.stay import StayRef
-from parking.wire import Amount, Message, Number, Part
+from parking.wire import Amount, Message, Moment, Number, Part
 
 
 class StayState(StrEnum):
@@ -34,7 +33,7 @@ class StayView(Part, frozen=True, kw_only=True):
     lot: Number
     stay: StayRef
     state: StayState
-    seen_at: datetime
+    seen_at: Moment
     paid: Amount | None = None
     via: str = ""
     case: int = 0
@@ -77,7 +76,7 @@ class CommandView(Part, frozen=True, kw_only=True):
     command_id: str
     verb: str
     state: CommandState
-    at: datetime
+    at: Moment
     actor: str
     code: str = ""
     detail: str = ""
@@ -93,7 +92,7 @@ class ExitView(Part, frozen=True, kw_only=True):
     position: Position = Position.UNKNOWN
     held: bool = False
     vehicle: bool | None = None
-    read_at: datetime | None = None
+    read_at: Moment | None = None
     fresh_for: float = 5.0
     device: str = ""
     command: CommandView | None = None
@@ -123,7 +122,7 @@ class CaseView(Part, frozen=True, kw_only=True):
     stay: StayRef
     amount: Amount
     phase: CasePhase
-    since: datetime
+    since: Moment
     exit: str = ""
     code: str = ""
     detail: str = ""
@@ -142,7 +141,7 @@ class LinkView(Part, frozen=True, kw_only=True):
     link: str
     kind: str
     up: bool
-    since: datetime
+    since: Moment
     detail: str = ""
     latency_ms: float | None = None
 
@@ -164,7 +163,7 @@ class Snapshot(Message, frozen=True, kw_only=True):
     """Everything, at one sequence number."""
 
     seq: int
-    server_time: datetime
+    server_time: Moment
     lots: tuple[LotView, ...]
     stays: tuple[StayView, ...]
     exits: tuple[ExitView, ...]
@@ -212,7 +211,7 @@ class Event(Message, frozen=True, kw_only=True):
 class TimelineEntry(Part, frozen=True, kw_only=True):
     """One thing that happened to a stay: when, who said so, a stable word for it, and its particulars."""
 
-    at: datetime
+    at: Moment
     source: str
     what: str
     detail: str = ""

@@ -25,6 +25,8 @@ SCHEMA: Final = 1
 
 Amount = Annotated[int, msgspec.Meta(ge=0, le=9_999_999)]
 Number = Annotated[int, msgspec.Meta(ge=1, le=2**32 - 1)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its offset from UTC; one without is an error."""
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -64,7 +66,7 @@ def decode(raw: bytes | str, kind: type[M]) -> M:
                 "update the older of the two programs",
             )
         return msgspec.json.decode(raw, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise BadMessage(Code.BAD_MESSAGE, f"{kind.__name__}: {error}") from error
 
 
@@ -79,7 +81,7 @@ class Problem(Message, frozen=True, kw_only=True):
 class Accepted(Message, frozen=True, kw_only=True):
     """A plain yes, with the server's clock for skew measurement."""
 
-    server_time: datetime
+    server_time: Moment
 
 
 # --- enrolment -------------------------------------------------------------------------------------------------------
@@ -111,7 +113,7 @@ class EnrolReply(Message, frozen=True, kw_only=True):
     generation: Number
     lots: tuple[Number, ...]
     completion_keys: tuple[CompletionKey, ...]
-    server_time: datetime
+    server_time: Moment
 
 
 # --- cloud → bridge --------------------------------------------------------------------------------------------------
@@ -130,8 +132,8 @@ class Ask(Part, frozen=True, kw_only=True):
     ask_id: str
     kind: NameKind
     name: str
-    at: datetime
-    expires_at: datetime
+    at: Moment
+    expires_at: Moment
 
 
 class FeedBatch(Message, frozen=True, kw_only=True):
@@ -139,7 +141,7 @@ class FeedBatch(Message, frozen=True, kw_only=True):
 
     entries: tuple[Entry, ...]
     asks: tuple[Ask, ...]
-    server_time: datetime
+    server_time: Moment
 
 
 # --- bridge → cloud --------------------------------------------------------------------------------------------------
@@ -158,7 +160,7 @@ class Found(Part, frozen=True, kw_only=True, tag="found"):
     stay: StayRef
     amount: Amount
     lines: tuple[FeeLine, ...]
-    valid_until: datetime
+    valid_until: Moment
 
 
 class NotFound(Part, frozen=True, kw_only=True, tag="not_found"):
@@ -179,14 +181,14 @@ class Received(Part, frozen=True, kw_only=True, tag="received"):
     """The completion is in the bridge's journal, synced to disk."""
 
     number: Number
-    at: datetime
+    at: Moment
 
 
 class Settled(Part, frozen=True, kw_only=True, tag="settled"):
     """The machine is known to have acted. `by` is `relay`, or the person who decided."""
 
     number: Number
-    at: datetime
+    at: Moment
     level: Level
     evidence: tuple[Evidence, ...]
     by: str = "relay"
@@ -196,7 +198,7 @@ class Refused(Part, frozen=True, kw_only=True, tag="refused"):
     """The machine is known not to have acted, and will not: the payment must be voided."""
 
     number: Number
-    at: datetime
+    at: Moment
     code: str
     detail: str
     by: str = "relay"
@@ -206,7 +208,7 @@ class InDoubt(Part, frozen=True, kw_only=True, tag="in_doubt"):
     """The machine may have acted: no void, no capture, no second try until someone or something knows."""
 
     number: Number
-    at: datetime
+    at: Moment
     code: str
     detail: str
 
@@ -215,14 +217,14 @@ class StayOpened(Part, frozen=True, kw_only=True, tag="stay_opened"):
     """A car came in, or was found at start-up."""
 
     stay: StayRef
-    at: datetime
+    at: Moment
 
 
 class StayClosed(Part, frozen=True, kw_only=True, tag="stay_closed"):
     """The car is gone."""
 
     stay: StayRef
-    at: datetime
+    at: Moment
 
 
 class Override(Part, frozen=True, kw_only=True, tag="override"):
@@ -233,7 +235,7 @@ class Override(Part, frozen=True, kw_only=True, tag="override"):
     exit: str
     actor: str
     reason: str
-    at: datetime
+    at: Moment
     stay: StayRef | None
     outcome: str
 
@@ -244,7 +246,7 @@ class DeviceHealth(Part, frozen=True, kw_only=True, tag="device_health"):
     device: str
     up: bool
     detail: str
-    at: datetime
+    at: Moment
 
 
 Report = Received | Settled | Refused | InDoubt | StayOpened | StayClosed | Override | DeviceHealth
@@ -262,4 +264,4 @@ class ReportReply(Message, frozen=True, kw_only=True):
     """All reports up to and including `accepted_through` are committed in the cloud."""
 
     accepted_through: Annotated[int, msgspec.Meta(ge=0)]
-    server_time: datetime
+    server_time: Moment
