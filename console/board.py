@@ -24,8 +24,15 @@ class Board(QObject):
     moved = Signal()
     timeline = Signal(str, object)
 
-    def __init__(self, link: Link, clock: Callable[[], datetime], language: Language, actor: str) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        link: Link,
+        clock: Callable[[], datetime],
+        language: Language,
+        actor: str,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
         self.state = State(now=clock(), contact_since=clock())
         self.phrases = Phrases(language)
         self.actor = actor
@@ -85,6 +92,12 @@ class Board(QObject):
         """A lot's name in the language of the window, its number while the name is not known."""
         view = self.state.lots.get(lot)
         return self.phrases.named(view.name, str(lot)) if view else str(lot)
+
+    def contact_moment(self, *, seconds: bool = True) -> str:
+        """Since when the bridge is or is not reached, by the clock of the first lot; '' if it never was tried."""
+        since = self.state.contact_since
+        lot = self.lot or next(iter(self.state.lots), 0)
+        return self.moment(since + self.state.skew, lot, seconds=seconds) if since else ""
 
     def moment(self, at: datetime, lot: int, *, seconds: bool = True) -> str:
         """A time as the clock of that lot shows it."""

@@ -30,19 +30,19 @@ def _elapsed(row: StayRow, board: Board) -> str:
 
 
 STAYS: Final = (
-    Column("name", 124, lambda row, board: board.phrases.stay(row.view.stay), sortable=True),
-    Column("lot", 150, lambda row, board: board.lot_name(row.view.lot), sortable=True),
+    Column("name", 144, lambda row, board: board.phrases.stay(row.view.stay), sortable=True),
+    Column("lot", 176, lambda row, board: board.lot_name(row.view.lot), sortable=True),
     Column("plate", 150, lambda row, _board: row.view.plate or "–", sortable=True),
     Column(
         "entered",
-        104,
+        96,
         lambda row, board: board.moment(entered(row), row.view.lot, seconds=False),
         right=True,
         sortable=True,
     ),
-    Column("elapsed", 84, _elapsed, right=True, sortable=True),
-    Column("paid", 92, lambda row, board: board.phrases.amount(row.view.paid), right=True, sortable=True),
-    Column("state", 138, _state, mark=_state_mark, sortable=True),
+    Column("elapsed", 76, _elapsed, right=True, sortable=True),
+    Column("paid", 88, lambda row, board: board.phrases.amount(row.view.paid), right=True, sortable=True),
+    Column("state", 128, _state, mark=_state_mark, sortable=True),
     Column("via", 74, _via, sortable=True),
 )
 
@@ -56,7 +56,7 @@ def _exit(case: CaseView, board: Board) -> str:
 
 CASES: Final = (
     Column("stay", 140, lambda case, board: board.phrases.stay(case.stay), mark=lambda _case, _board: IN_DOUBT_MARK),
-    Column("lot", 150, lambda case, board: board.lot_name(case.lot)),
+    Column("lot", 176, lambda case, board: board.lot_name(case.lot)),
     Column("exit", 90, _exit),
     Column("amount", 92, lambda case, board: board.phrases.amount(case.amount), right=True),
     Column("since", 96, lambda case, board: board.moment(case.since, case.lot), right=True),
@@ -66,10 +66,8 @@ CASES: Final = (
 
 
 def _detail(entry: tuple[int, TimelineEntry], board: Board) -> str:
-    detail = entry[1].detail
-    word, space, rest = detail.partition(" ")
-    translated = board.phrases.code(word.rstrip(":"))
-    return board.phrases.reason(detail) if translated == word.rstrip(":") else translated + space + rest
+    """Particulars such as `OUT1: malfunction: arm stuck`: the parts that are words of ours are translated."""
+    return ": ".join(board.phrases.particular(part) for part in entry[1].detail.split(": "))
 
 
 TIMELINE: Final = (

@@ -62,6 +62,11 @@ class DoubtsPage(QWidget):
         """The chosen case."""
         return self._board.state.cases.get(self.table.key)
 
+    @property
+    def evidence_text(self) -> str:
+        """What is said of the chosen case."""
+        return self._evidence.text()
+
     def retranslate(self) -> None:
         """Say everything in the language of the board."""
         phrases = self._board.phrases

@@ -6,7 +6,7 @@ There is no button for closing: closing belongs to the equipment, with its own l
 from collections.abc import Callable
 from typing import Final
 
-from PySide6.QtCore import QRectF, QSize
+from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QWidget
 
@@ -20,7 +20,7 @@ from parking.desk import ExitView, Verb
 
 Give = Callable[[ExitView, Verb], None]
 
-_PICTURE: Final = 84
+_PICTURE: Final = 76
 VERBS: Final = (Verb.RELEASE, Verb.HOLD_OPEN, Verb.END_HOLD)
 
 
@@ -62,7 +62,8 @@ class ExitCard(QFrame):
         outcome = across(spacing=4)
         outcome.addWidget(self._outcome)
         outcome.addWidget(self._order, 1)
-        self._order.setMinimumHeight(38)
+        self._order.setMinimumHeight(36)
+        self._order.setAlignment(Qt.AlignmentFlag.AlignTop)
         grid = QGridLayout()
         grid.setSpacing(6)
         grid.addWidget(self.buttons[Verb.RELEASE], 0, 0, 1, 2)
@@ -80,6 +81,16 @@ class ExitCard(QFrame):
     def view(self) -> ExitView | None:
         """The exit that is shown."""
         return self._board.state.exits.get(self.key)
+
+    @property
+    def order_text(self) -> str:
+        """What is said of the last order."""
+        return self._order.text()
+
+    @property
+    def position_text(self) -> str:
+        """What is said of the position."""
+        return self._position.text()
 
     def show_exit(self, key: str) -> None:
         """Show another exit."""

@@ -1,5 +1,6 @@
 """One gate or plate, small, in the rail: label, position by shape, a car if there is one, a mark if abnormal."""
 
+from datetime import timedelta
 from typing import Final
 
 from PySide6.QtCore import QRectF, QSize, Qt
@@ -10,10 +11,12 @@ from console.board import Board
 from console.glyphs import paint_alarm, paint_exit, paint_vehicle
 from console.selection import reading
 from console.state import State
-from console.theme import CHOSEN, INK, LINE, PAPER
+from console.tokens import CHOSEN, INK, LINE, PAPER
 from parking.desk import ExitView
 
-HEIGHT: Final = 46
+HEIGHT: Final = 44
+_MINUTE: Final = 60
+_HOUR: Final = 3600
 NOT_CONFIRMED_MARK: Final = 2
 HELD_MARK: Final = 3
 
@@ -23,6 +26,14 @@ def mark_of(state: State, view: ExitView) -> int:
     if any((notice.lot, notice.exit) == (view.lot, view.exit) for notice in state.notices.values()):
         return NOT_CONFIRMED_MARK
     return HELD_MARK if view.held else 0
+
+
+def short_age(age: timedelta) -> str:
+    """An age in at most three signs, the same in every language: `95s` would be `1m`."""
+    seconds = int(age.total_seconds())
+    if seconds < _MINUTE:
+        return f"{seconds}s"
+    return f"{seconds // _MINUTE}m" if seconds < _HOUR else f"{min(seconds // _HOUR, 99)}h"
 
 
 class ExitTile(QAbstractButton):
@@ -75,10 +86,13 @@ class ExitTile(QAbstractButton):
         width = int(area.width()) - 6
         text = painter.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, width)
         painter.drawText(QRectF(3, 2, width, 16), Qt.AlignmentFlag.AlignCenter, text)
-        paint_exit(painter, QRectF(3, 21, 27, 19), view.kind, seen.position, fresh=seen.fresh)
+        paint_exit(painter, QRectF(3, 20, 27, 19), view.kind, seen.position, fresh=seen.fresh)
         mark = mark_of(state, view)
         right = QRectF(area.right() - 23, 20, 20, 20)
         if mark:
             paint_alarm(painter, right, mark)
         elif seen.fresh and seen.vehicle:
             paint_vehicle(painter, right.adjusted(-2, 4, 2, 0), vehicle=True)
+        elif not seen.fresh and seen.age is not None:
+            painter.setPen(QColor(INK))
+            painter.drawText(right.adjusted(-3, 0, 3, 0), Qt.AlignmentFlag.AlignCenter, short_age(seen.age))

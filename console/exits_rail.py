@@ -11,9 +11,9 @@ from console.exit_tile import ExitTile
 from console.parts import down, label
 from console.selection import exits_of
 from console.state import State
+from console.tokens import RAIL_WIDTH
 from parking.desk import Verb
 
-WIDTH: Final = 312
 _IN_A_ROW: Final = 5
 
 
@@ -23,7 +23,7 @@ class ExitsRail(QFrame):
     def __init__(self, board: Board, give: Give) -> None:
         super().__init__()
         self.setObjectName("rail")
-        self.setFixedWidth(WIDTH)
+        self.setFixedWidth(RAIL_WIDTH)
         self._board = board
         self.card = ExitCard(board, give)
         self.tiles: dict[str, ExitTile] = {}

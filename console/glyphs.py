@@ -5,7 +5,7 @@ from typing import Final
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QPainter, QPen, QPolygonF
 
-from console.theme import ALARM, ALARM_INK, DARK, INK, LINE, PANEL
+from console.tokens import ALARM, ALARM_INK, DARK, INK, LINE, PANEL
 from parking.desk import ExitKind, Position
 
 _OUTLINE: Final = 1.5

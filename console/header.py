@@ -9,6 +9,7 @@ from console.board import Board
 from console.i18n import Language
 from console.parts import across, button, label, name
 from console.state import State
+from console.tokens import HEADER_HEIGHT
 
 _SHORT: Final = {Language.JA: "JP", Language.EN: "EN"}
 
@@ -22,6 +23,7 @@ class Header(QFrame):
     def __init__(self, board: Board) -> None:
         super().__init__()
         self.setObjectName("header")
+        self.setFixedHeight(HEADER_HEIGHT)
         self._board = board
         self.lots = QComboBox()
         self.lots.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)

@@ -1,5 +1,6 @@
 """Speaks to the attendant in Japanese or English: looks up texts and writes times, amounts and ages. No Qt."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -37,7 +38,11 @@ class Phrases:
         return self._word(CODES, code)
 
     def happening(self, what: str) -> str:
-        """A timeline word; an unknown one as it came."""
+        """A timeline word, or an order with its outcome (`release_not_confirmed`); an unknown one as it came."""
+        for verb in ("release", "hold_open", "end_hold", "resolve"):
+            outcome = TEXTS.get(f"outcome.{what.removeprefix(verb + '_')}")
+            if outcome and what != verb and what.startswith(verb):
+                return f"{self._word(HAPPENINGS, verb)} — {outcome[self._column]}"
         return self._word(HAPPENINGS, what)
 
     def source(self, source: str) -> str:
@@ -48,11 +53,10 @@ class Phrases:
         """A code with its particulars."""
         return " — ".join(text for text in (self.code(code) if code else "", detail) if text)
 
-    def reason(self, text: str) -> str:
-        """An order's reason as it was sent (`malfunction: arm stuck`), its first word translated."""
-        word, colon, rest = text.partition(":")
-        found = TEXTS.get(f"reason.{word}")
-        return found[self._column] + (colon + rest) if found else text
+    def particular(self, text: str) -> str:
+        """A reason's or a code's stable word as the attendant knows it; any other text as it came."""
+        found = TEXTS.get(f"reason.{text}") or CODES.get(text)
+        return found[self._column] if found else text
 
     def named(self, names: dict[str, str], otherwise: str = "") -> str:
         """A localized name, in the other language if there is none in ours."""
@@ -94,8 +98,8 @@ class Phrases:
     def _column(self) -> int:
         return 0 if self.language is Language.JA else 1
 
-    def _word(self, table: object, word: str) -> str:
-        found = table.get(word) if hasattr(table, "get") else None
+    def _word(self, table: Mapping[str, tuple[str, str]], word: str) -> str:
+        found = table.get(word)
         return found[self._column] if found else word
 
 

@@ -38,15 +38,15 @@ class Link(QObject):
     timeline = Signal(str, object)
     _waiting = Signal()
 
-    def __init__(self, source: Source) -> None:
-        super().__init__()
+    def __init__(self, source: Source, parent: QObject | None = None) -> None:
+        super().__init__(parent)
         self._queue: deque[Input] = deque()
         self._flush = QTimer(self, singleShot=True, timerType=Qt.TimerType.PreciseTimer)
         self._flush.timeout.connect(self._deliver)
         self._waiting.connect(self._schedule, Qt.ConnectionType.QueuedConnection)
         self._delivered = 0.0
-        self._stream = _Stream(source, self._push)
-        self._errands = _Errands(source, self._push)
+        self._stream = _Stream(source, self._push, self)
+        self._errands = _Errands(source, self._push, self)
         self._errands.answered.connect(self.timeline, Qt.ConnectionType.QueuedConnection)
 
     def start(self) -> None:
@@ -97,8 +97,8 @@ class Link(QObject):
 class _Stream(QThread):
     """Snapshot, then events, again and again."""
 
-    def __init__(self, source: Source, push: Callable[[Input], None]) -> None:
-        super().__init__()
+    def __init__(self, source: Source, push: Callable[[Input], None], parent: QObject) -> None:
+        super().__init__(parent)
         self._source = source
         self._push = push
         self._halted = Flag()
@@ -165,8 +165,8 @@ class _Errands(QThread):
 
     answered = Signal(str, object)
 
-    def __init__(self, source: Source, push: Callable[[Input], None]) -> None:
-        super().__init__()
+    def __init__(self, source: Source, push: Callable[[Input], None], parent: QObject) -> None:
+        super().__init__(parent)
         self._source = source
         self._push = push
         self._orders: deque[Command] = deque()

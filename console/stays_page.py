@@ -54,7 +54,7 @@ class StaysPage(QWidget):
         split.addWidget(self.timeline)
         split.setStretchFactor(0, 3)
         split.setStretchFactor(1, 1)
-        split.setSizes([420, 190])
+        split.setSizes([390, 220])
         column = down(self, spacing=6, margins=(10, 8, 10, 8))
         column.addLayout(row)
         column.addWidget(split, 1)

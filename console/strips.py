@@ -10,10 +10,10 @@ from console.board import Board
 from console.glyphs import paint_alarm, paint_link
 from console.parts import across, button, down, label, name
 from console.state import Contact, Notice, State
+from console.tokens import STATUS_HEIGHT
 from parking.desk import LinkView
 
 _NOTICE_MARK: Final = 2
-_STATUS_HEIGHT: Final = 46
 
 
 class Banner(QFrame):
@@ -32,12 +32,12 @@ class Banner(QFrame):
         column.addWidget(self._why)
         row.addWidget(self._mark)
         row.addLayout(column, 1)
-        board.changed.connect(lambda _before: self.refresh())
+        board.changed.connect(self.refresh)
         board.ticked.connect(self.refresh)
         board.spoken.connect(self.refresh)
         self.refresh()
 
-    def refresh(self) -> None:
+    def refresh(self, _before: State | None = None) -> None:
         """Show or hide, with the age as of now."""
         state, phrases = self._board.state, self._board.phrases
         self.setVisible(state.contact is not Contact.ONLINE)
@@ -49,8 +49,7 @@ class Banner(QFrame):
             self._why.setText(phrases("bridge.connecting_hint"))
             return
         age = phrases.age(state.now - state.contact_since)
-        since = self._board.moment(state.contact_since, next(iter(state.lots), 0))
-        self.what.setText(phrases("bridge.offline", since=since, age=age))
+        self.what.setText(phrases("bridge.offline", since=self._board.contact_moment(), age=age))
         trouble = phrases.cause(state.trouble.code, state.trouble.detail) if state.trouble else ""
         self._why.setText(f"{phrases('bridge.offline_hint')}  [{trouble}]")
 
@@ -132,7 +131,7 @@ class StatusStrip(QFrame):
     def __init__(self, board: Board) -> None:
         super().__init__()
         self.setObjectName("status")
-        self.setFixedHeight(_STATUS_HEIGHT)
+        self.setFixedHeight(STATUS_HEIGHT)
         self._board = board
         self._field = QWidget()
         self._field.setObjectName("status")
@@ -154,7 +153,7 @@ class StatusStrip(QFrame):
         state, phrases = self._board.state, self._board.phrases
         up = {Contact.ONLINE: True, Contact.OFFLINE: False, Contact.CONNECTING: None}[state.contact]
         word = {True: "link.up", False: "link.down", None: "link.connecting"}[up]
-        since = "" if state.contact_since is None else self._board.moment(state.contact_since, 0, seconds=False)
+        since = self._board.contact_moment(seconds=False)
         self._chip("").say(phrases("link.bridge"), up, phrases(word), since and phrases("link.since", since=since))
         for key in set(self.chips) - set(state.links) - {""}:
             self.chips.pop(key).deleteLater()
@@ -170,13 +169,12 @@ class StatusStrip(QFrame):
         self._chip(link.key).say(self._name(link), up, phrases(word) + latency, phrases("link.since", since=since))
 
     def _name(self, link: LinkView) -> str:
-        """`cloud:1001` and `device:gate` in words; anything else as the bridge calls it."""
-        kind, _, rest = link.link.rpartition(":")
-        if link.kind == "cloud":
-            lots = self._board.state.lots
-            several = len(lots) > 1 and rest.isdecimal()
-            return self._board.phrases("link.cloud") + (f" {self._board.lot_name(int(rest))}" if several else "")
-        return rest if kind else link.link
+        """`1001/gate` is the device gate of lot 1001; the lot is named only beside a cloud link, where it must be."""
+        lot, _, device = link.link.rpartition("/")
+        if link.kind != "cloud":
+            return device
+        several = len(self._board.state.lots) > 1 and lot.isdecimal()
+        return self._board.phrases("link.cloud") + (f" {self._board.lot_name(int(lot))}" if several else "")
 
     def _chip(self, key: str) -> "Chip":
         chip = self.chips.get(key)

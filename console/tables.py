@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QHeaderView, QStyle, QStyledItemDelegate, QStyleOp
 
 from console.board import Board
 from console.glyphs import paint_alarm, paint_hatch
-from console.theme import CHOSEN, INK, LINE, PAPER, QUIET, STRIPE
+from console.tokens import CHOSEN, INK, LINE, PAPER, QUIET, STRIPE
 
 ROW_HEIGHT: Final = 28
 _MARGIN: Final = 7
@@ -135,6 +135,7 @@ class Table(QTableView):
         self._rows = model
         self._key = ""
         self.setObjectName(name)
+        model.setParent(self)
         self.setModel(model)
         self.setItemDelegate(CellDelegate(model, self))
         self.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
@@ -157,7 +158,8 @@ class Table(QTableView):
         header.setSectionsClickable(any(column.sortable for column in model.columns))
         header.sectionClicked.connect(self._sort)
         model.modelReset.connect(self._restore)
-        self.selectionModel().currentRowChanged.connect(self._moved)
+        # Not the current row: that also moves when the table merely gets the keyboard, and nobody chose that stay.
+        self.selectionModel().selectionChanged.connect(self._moved)
 
     @property
     def key(self) -> str:
@@ -185,8 +187,9 @@ class Table(QTableView):
             header = self.horizontalHeader()
             self.sorted.emit(column.key, header.sortIndicatorOrder() is Qt.SortOrder.DescendingOrder)
 
-    def _moved(self, current: QModelIndex) -> None:
-        key = self._rows.keys[current.row()] if current.isValid() else ""
+    def _moved(self) -> None:
+        chosen = self.selectionModel().selectedRows()
+        key = self._rows.keys[chosen[0].row()] if chosen else ""
         if key and key != self._key:
             self._key = key
             self.chosen.emit(key)

@@ -105,7 +105,6 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "evidence.echo": ("応答", "Echo"),
     "evidence.person": ("係員", "Person"),
     # exits
-    "rail.title": ("出口", "Exits"),
     "rail.none": ("出口の情報はまだありません", "No exit is known yet"),
     "rail.choose": ("出口を選んでください", "Choose an exit"),
     "exit.gate": ("ゲート", "Gate"),

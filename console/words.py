@@ -52,6 +52,10 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 HAPPENINGS: Final[Mapping[str, tuple[str, str]]] = {
+    "arrived": ("入庫", "Entered"),
+    "left": ("出庫", "Left"),
+    "waiting": ("機器の応答待ち (再試行)", "Waiting to try again"),
+    "rejected": ("不正な決済信号を拒否", "Completion rejected"),
     "stay_opened": ("入庫", "Entered"),
     "opened": ("入庫", "Entered"),
     "entered": ("入庫", "Entered"),

@@ -170,11 +170,10 @@ class Bridge:
         if refused := self._refused(request):
             return refused
         command = decode(await request.body(), Command)
+        self.commands.append(command)
         if self.swallow:
             self.swallow -= 1
-            request.scope["extensions"] = {}
-            raise ConnectionAbortedError("the test swallows this answer")
-        self.commands.append(command)
+            request._receive.__self__.transport.abort()  # uvicorn's own connection: the order came, the answer dies
         return Response(encode(self.reply))
 
 
@@ -266,14 +265,14 @@ def lot_rows() -> SimpleNamespace:
     )
     since = NOW - timedelta(minutes=47)
     links = [
-        LinkView(link="cloud:1001", kind="cloud", up=True, since=since, latency_ms=21.0),
-        LinkView(link="cloud:1002", kind="cloud", up=True, since=since, latency_ms=19.0),
-        LinkView(link="plates", kind="device", up=False, since=NOW - timedelta(seconds=49), detail="no reply"),
-        LinkView(link="host", kind="device", up=True, since=since, latency_ms=6.0),
-        LinkView(link="gate", kind="device", up=True, since=since, latency_ms=3.0),
+        LinkView(link="1001/cloud", kind="cloud", up=True, since=since, latency_ms=21.0),
+        LinkView(link="1002/cloud", kind="cloud", up=True, since=since, latency_ms=19.0),
+        LinkView(link="1001/plates", kind="device", up=False, since=NOW - timedelta(seconds=49), detail="no reply"),
+        LinkView(link="1002/host", kind="device", up=True, since=since, latency_ms=6.0),
+        LinkView(link="1002/gate", kind="device", up=True, since=since, latency_ms=3.0),
     ]
     words = [
-        (235, "device", "entered", ""),
+        (235, "plates", "arrived", ""),
         (2, "cloud", "received", "DK-1001-42 1,000"),
         (1.9, "relay", "checking", ""),
         (1.8, "relay", "intent", "channel 6, counter 118"),
