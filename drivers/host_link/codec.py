@@ -17,7 +17,6 @@ that we do not know: a host that learned more still speaks to us.
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, TypeVar
-from urllib.parse import urlencode
 
 import msgspec
 
@@ -30,6 +29,8 @@ PAYMENTS_PATH: Final = "/api/payments"
 KEY_HEADER: Final = "X-Api-Key"
 MOST_BYTES: Final = 1_000_000
 """No honest message is larger."""
+
+_UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 Sum = Annotated[int, msgspec.Meta(ge=0, le=9_999_999)]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -165,14 +166,19 @@ def decode(raw: bytes, kind: type[M]) -> M:
         raise BadMessage(Code.BAD_MESSAGE, f"{kind.__name__}: {error}") from error
 
 
+def _quoted(text: str) -> str:
+    """Percent-encoding (RFC 3986, section 2): nothing in a ticket's number can end the query or the request line."""
+    return "".join(chr(byte) if chr(byte) in _UNRESERVED else f"%{byte:02X}" for byte in text.encode())
+
+
 def stays_target(facility: str) -> str:
     """Path and query of the list of open stays."""
-    return f"{STAYS_PATH}?{urlencode({'facility': facility})}"
+    return f"{STAYS_PATH}?facility={_quoted(facility)}"
 
 
 def payments_target(facility: str, ticket: str) -> str:
     """Path and query of the payments for one ticket."""
-    return f"{PAYMENTS_PATH}?{urlencode({'facility': facility, 'ticket': ticket})}"
+    return f"{PAYMENTS_PATH}?facility={_quoted(facility)}&ticket={_quoted(ticket)}"
 
 
 def request_bytes(target: str, host: str, body: bytes) -> bytes:

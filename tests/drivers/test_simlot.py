@@ -226,6 +226,27 @@ def test_no_car_follows_another_through_one_release(gate: Stage) -> None:
     assert gate.world.cars() == ()
 
 
+def test_a_car_that_comes_while_the_arm_is_up_for_another_waits(gate: Stage) -> None:
+    at_gate(gate)
+    gate.world.release("OUT1", "bus")
+    gate.wait(1.5)  # the first is out, the arm still up
+    assert gate.world.position("OUT1") is Position.OPEN
+    late = at_gate(gate)
+    gate.wait(60)
+    assert [car.name for car in gate.world.cars()] == [late]
+    assert (gate.world.position("OUT1"), gate.world.vehicle("OUT1")) == (Position.CLOSED, True)
+
+
+def test_no_arm_falls_on_a_car(gate: Stage) -> None:
+    gate.world.release("OUT1", "bus")
+    gate.wait(8.6)
+    at_gate(gate)
+    gate.wait(0.4)  # the eight seconds without a car are over, but there is one now
+    assert (gate.world.position("OUT1"), gate.world.vehicle("OUT1")) == (Position.OPEN, True)
+    gate.wait(0.2)
+    assert (gate.world.position("OUT1"), gate.world.vehicle("OUT1")) == (Position.OPEN, False)
+
+
 def test_a_held_gate_lets_everybody_out_and_closes_when_the_hold_ends(gate: Stage) -> None:
     names = [at_gate(gate) for _ in range(3)]
     gate.world.hold("OUT1", True, "bus")
@@ -263,7 +284,7 @@ def test_cash_at_the_lane_opens_the_gate(gate: Stage) -> None:
 DEEDS = st.lists(st.sampled_from(["arrive", "release", "wait 0.1", "wait 0.9", "wait 2", "wait 12"]), max_size=40)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(deeds=DEEDS)
 @pytest.mark.parametrize("lot", ["bay-plates", "gated-host"])
 def test_never_more_cars_leave_than_the_exit_was_opened_for(
@@ -391,6 +412,14 @@ def test_the_books_refuse_what_does_not_add_up(gate: Stage, amount: int, referen
         gate.world.host_pay(second, Yen(amount), reference)
     assert refusal.value.code is code
     assert gate.world.host_bookings(second) == ()
+
+
+def test_the_same_reference_again_is_the_same_booking(gate: Stage) -> None:
+    name = gate.world.arrive().name
+    first = gate.world.host_pay(name, Yen(200), "DK-1002-1")
+    assert gate.world.host_pay(name, Yen(200), "DK-1002-1") == first
+    assert gate.world.host_bookings(name) == (first,)
+    assert gate.what().count("host_paid") == 1
 
 
 def test_cash_and_phone_at_the_same_instant_book_one_of_them(gate: Stage) -> None:

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import given
@@ -89,9 +90,11 @@ def test_what_is_nested_without_end_or_too_large_is_a_bad_message() -> None:
 
 @given(ticket=st.text(min_size=1, max_size=40))
 def test_no_ticket_can_break_out_of_a_request_line(ticket: str) -> None:
-    target = codec.payments_target("F-12", ticket.encode(errors="replace").decode())
+    ticket = ticket.encode(errors="replace").decode()
+    target = codec.payments_target("F-12", ticket)
     assert target.isascii()
     assert not set(target) & set(" \r\n#")
+    assert parse_qs(urlsplit(target).query, strict_parsing=True) == {"facility": ["F-12"], "ticket": [ticket]}
 
 
 def test_the_journals_form_of_a_request_has_line_and_body() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import requests
 
 from drivers import base
 from drivers.host_link import codec
@@ -291,6 +292,23 @@ def test_whatever_goes_wrong_one_reference_is_booked_once(lane: Any) -> None:
         outcomes = [lane.settle(reference=f"DK-1002-{number}") for _ in range(3)]
         assert lane.references() == [f"DK-1002-{number}"]
         assert isinstance(outcomes[-1], base.Applied)
+
+
+def test_the_host_itself_books_a_reference_once(lane: Any) -> None:
+    def post(amount: int, reference: str) -> requests.Response:
+        body = {"Facility": "F-12", "TicketNo": lane.ticket, "Amount": amount, "AuthorisationCode": reference}
+        body["PaymentTime"] = "2026-11-23T10:00:00+09:00"
+        headers = {"X-Api-Key": "simulated-host-key"}
+        return requests.post(lane.served.url + "/api/apply-payment", json=body, headers=headers, timeout=2)
+
+    low = post(100, "DK-1002-1")
+    assert (low.status_code, low.json()["Code"]) == (422, "amount-too-low")
+    first, again = post(600, "DK-1002-1"), post(600, "DK-1002-1")
+    assert (first.status_code, first.json()) == (200, again.json())
+    reused, late = post(800, "DK-1002-1"), post(600, "DK-1002-2")
+    assert (reused.status_code, reused.json()["Code"]) == (409, "code-reused")
+    assert (late.status_code, late.json()["Code"]) == (409, "already-paid")
+    assert lane.references() == ["DK-1002-1"]
 
 
 # --- who paid ---------------------------------------------------------------------------------------------------------

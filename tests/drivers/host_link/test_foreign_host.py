@@ -17,12 +17,12 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from drivers import base
 from drivers.host_link.driver import HostLink
-from parking.errors import Code
+from parking.errors import Code, NotSent
 from parking.money import Yen
 from parking.outcome import Level
 from parking.stay import NameKind, StayRef
@@ -39,12 +39,14 @@ class ForeignHost:
         self.payments: list[dict[str, Any]] = []
         self.requests: list[tuple[str, bytes]] = []
         self.mishap = ""
+        self.callers: dict[str, int | None] = {}
         self.app = Starlette(
             routes=[
                 Route("/api/stays", self.stays),
                 Route("/api/calculate-rate", self.rate, methods=["POST"]),
                 Route("/api/apply-payment", self.pay, methods=["POST"]),
                 Route("/api/payments", self.who),
+                Route("/api/elsewhere", self.elsewhere, methods=["GET", "POST"]),
             ]
         )
 
@@ -52,7 +54,12 @@ class ForeignHost:
     def due(self) -> int:
         return 0 if self.payments else 600
 
+    async def elsewhere(self, request: Request) -> Response:
+        self.requests.append((request.url.path, await request.body()))
+        return JSONResponse({})
+
     def _no(self, request: Request, ticket: str | None) -> Response | None:
+        self.callers[request.url.path] = request.client.port if request.client else None
         if request.headers.get("x-api-key") != "simulated-host-key":
             return JSONResponse({"Code": "bad-key", "Message": "who are you"}, 401)
         if ticket not in (None, TICKET):
@@ -97,8 +104,10 @@ class ForeignHost:
             return refusal
         if self.mishap == "crash":
             raise RuntimeError("out of paper")
-        if self.mishap == "slow":
-            await asyncio.sleep(0.6)
+        if self.mishap == "typed crash":
+            return JSONResponse({"Code": "bad-request", "Message": "the printer is on fire"}, 503)
+        while self.mishap == "hang":  # noqa: ASYNC110 - ended from another thread, which cannot set an asyncio.Event
+            await asyncio.sleep(0.02)
         receipt = "R-ELSE" if self.mishap == "other" else f"R-{len(self.payments)}"
         code = "DK-9-9" if self.mishap == "other" else asked["AuthorisationCode"]
         return JSONResponse(
@@ -106,6 +115,8 @@ class ForeignHost:
         )
 
     def _book(self, asked: dict[str, Any]) -> Response | None:
+        if self.mishap == "redirect":
+            return RedirectResponse("/api/elsewhere", 307)
         if self.mishap == "refuse":
             return JSONResponse({"Code": "amount-too-low", "Message": "the fee went up"}, 422)
         if self.mishap == "cash first":
@@ -129,7 +140,8 @@ class ForeignHost:
 
     async def who(self, request: Request) -> Response:
         ticket = request.query_params["ticket"]
-        reply = {"TicketNo": ticket, "Due": self.due, "Payments": self.payments}
+        about = "T-0013/B" if self.mishap == "confused" else ticket
+        reply = {"TicketNo": about, "Due": self.due, "Payments": self.payments}
         return self._no(request, ticket) or JSONResponse(reply)
 
 
@@ -188,15 +200,36 @@ def test_it_books_under_the_hosts_own_spelling(driver: HostLink, host: ForeignHo
     assert sent == {"Facility": "F-12", "TicketNo": TICKET, "Amount": 600, "AuthorisationCode": "DK-1002-1"}
 
 
-@pytest.mark.parametrize("mishap", ["crash", "slow", "other"])
+@pytest.mark.parametrize("mishap", ["crash", "typed crash", "hang", "other"])
 def test_a_reply_that_says_nothing_is_settled_by_the_books(driver: HostLink, host: ForeignHost, mishap: str) -> None:
     host.mishap = mishap
-    first = settle(driver)
-    assert isinstance(first, base.Applied | base.Uncertain)
+    outcome = settle(driver)
     host.mishap = ""
+    assert isinstance(outcome, base.Applied)
+    assert "receipt R-1" in outcome.evidence[0].text
     assert isinstance(settle(driver), base.Applied)
     assert len(host.requests) == 1
     assert [payment["AuthorisationCode"] for payment in host.payments] == ["DK-1002-1"]
+
+
+def test_a_booking_has_a_connection_of_its_own(driver: HostLink, host: ForeignHost) -> None:
+    settle(driver)
+    assert host.callers["/api/calculate-rate"] == host.callers["/api/payments"]
+    assert host.callers["/api/apply-payment"] != host.callers["/api/calculate-rate"]
+
+
+def test_a_booking_is_never_carried_elsewhere(driver: HostLink, host: ForeignHost) -> None:
+    host.mishap = "redirect"
+    assert isinstance(settle(driver), base.Uncertain)
+    assert [path for path, _ in host.requests] == ["/api/apply-payment"]
+
+
+def test_books_that_speak_of_another_ticket_are_not_believed(driver: HostLink, host: ForeignHost) -> None:
+    host.mishap = "confused"
+    with pytest.raises(NotSent, match="T-0013/B"):
+        settle(driver)
+    assert host.requests == []
+    assert isinstance(driver.who_settled(REF, "DK-1002-1", soon()), base.CannotTell)
 
 
 def test_cash_that_comes_first_is_a_refusal(driver: HostLink, host: ForeignHost) -> None:
