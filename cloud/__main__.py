@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         if argv[:1] == ["sandbox"]:
-            return sandbox_server.main(argv[1:]) or 0
+            return sandbox_server.main(argv[1:])
         options = _parser().parse_args(argv)
         config = load(options.config)
         run: Callable[[CloudConfig, argparse.Namespace], Awaitable[None]] = options.run
@@ -77,6 +77,8 @@ def providers(config: CloudConfig) -> dict[str, PaymentProvider]:
 
 async def _serve(config: CloudConfig, options: argparse.Namespace) -> None:
     del options
+    if config.run_file:
+        server.forget_run_file(Path(config.run_file))
     keys = completion_keys(Path(config.key_file))
     listening = server.bind(config.listen.host, config.listen.port)
     url = server.address(listening)
@@ -93,6 +95,8 @@ async def _serve(config: CloudConfig, options: argparse.Namespace) -> None:
         await server.Server(cloud.app, ready, cloud.store.bells.close).serve(sockets=[listening])
     finally:
         listening.close()
+        if config.run_file:
+            server.forget_run_file(Path(config.run_file))
     log.info("ended")
 
 

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from litestar import Litestar, Response, get
 from litestar.di import Provide
+from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
 from sqlalchemy import text
 
@@ -19,8 +21,9 @@ from cloud.checkout import Limits
 from cloud.config import CloudConfig, CompletionKeys
 from cloud.orders import Orders
 from cloud.outbox import Outbox
+from cloud.pages import AnyRequest
 from cloud.payments.base import PaymentProvider
-from cloud.phone_errors import EXCEPTION_HANDLERS
+from cloud.phone_errors import EXCEPTION_HANDLERS, http_error
 from cloud.rounds import Rounds
 from cloud.store import Store
 
@@ -32,6 +35,13 @@ _STOP_WITHIN = 10.0
 def utc_now() -> datetime:
     """The system's time."""
     return datetime.now(UTC)
+
+
+def _http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
+    """What no route takes: a `Problem` for bridges, a page for everybody else."""
+    if request.url.path.startswith("/bridge/"):
+        return bridge_api.http_problem(request, error)
+    return http_error(request, error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +106,7 @@ def build(
             "providers": Provide(lambda: dict(providers), sync_to_thread=False),
             "public_url": Provide(lambda: public_url, sync_to_thread=False),
         },
-        exception_handlers=EXCEPTION_HANDLERS,
+        exception_handlers={**EXCEPTION_HANDLERS, HTTPException: _http_error},
         lifespan=[background],
         openapi_config=None,
         logging_config=None,  # logging is the program's business (cloud.__main__)

@@ -94,7 +94,7 @@ class BridgeDesk:
     async def stream(self, bridge: Bridge, lot: int, cursor: int) -> AsyncIterator[bytes]:
         """The feed as server-sent events, until the bridge is fenced off or the program stops."""
         told: set[str] = set()
-        yield b": daiko\n\n"
+        yield self._heartbeat()  # the bridge learns at once that the line works, and what time it is here
         with self.lines.feed(lot):
             while not self.store.bells.closed:
                 bell = self.store.bells.listen(("feed", lot))
@@ -109,7 +109,10 @@ class BridgeDesk:
                 for ask in self.lines.waiting(lot, told):
                     yield b"event: ask\ndata: %s\n\n" % encode(ask)
                 if len(entries) < completions.BATCH and not await wait(bell, self.heartbeat):
-                    yield b": heartbeat\n\n"
+                    yield self._heartbeat()
+
+    def _heartbeat(self) -> bytes:
+        return b"event: heartbeat\ndata: %s\n\n" % encode(Accepted(server_time=self.clock()))
 
     async def poll(self, bridge: Bridge, lot: int, cursor: int, seconds: float) -> FeedBatch:
         """The feed by long poll: as soon as there is something, or empty after `seconds`."""
@@ -136,7 +139,12 @@ def router(desk: BridgeDesk) -> Router:
         keys = tuple(CompletionKey(key_id=key_id, public_key=to_text(raw)) for key_id, raw in desk.keys.items())
         generation = done.bridge.generation
         reply = EnrolReply(
-            bridge_id=done.bridge.id, generation=generation, lots=done.lots, completion_keys=keys, server_time=now
+            bridge_id=done.bridge.id,
+            generation=generation,
+            lots=done.lots,
+            completion_keys=keys,
+            server_time=now,
+            feed_after=done.feed_after,
         )
         return _reply(reply)
 
@@ -174,7 +182,7 @@ def router(desk: BridgeDesk) -> Router:
     return Router(
         "/bridge/v1",
         route_handlers=[enrol, feed, report, answer],
-        exception_handlers={DaikoError: _problem, HTTPException: _http_problem, Exception: _bug},
+        exception_handlers={DaikoError: _problem, HTTPException: http_problem, Exception: _bug},
         request_max_body_size=BODY_BYTES,
         include_in_schema=False,
     )
@@ -190,7 +198,8 @@ def _problem(request: AnyRequest, error: DaikoError) -> Response[bytes]:
     return _reply(problem, _STATUS.get(error.code, 400))
 
 
-def _http_problem(request: AnyRequest, error: HTTPException) -> Response[bytes]:
+def http_problem(request: AnyRequest, error: HTTPException) -> Response[bytes]:
+    """What the framework refuses (no such path, too large a body), in our own form."""
     del request
     code = Code.NOT_FOUND if error.status_code == 404 else Code.BAD_MESSAGE
     return _reply(Problem(code=code.value, detail=error.detail), error.status_code)

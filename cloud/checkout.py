@@ -229,7 +229,7 @@ def step(payment: Payment, event: Event, now: datetime, limits: Limits) -> tuple
         ending=payment.ending or fact is Fact.ENDING,
     )
     if move.to is not None:
-        after = replace(after, code=_code(event, fact))
+        after = replace(after, code=_code(payment, event, fact, move.to))
     if Act.ISSUE in move.acts:
         after = replace(after, authorized_at=_stated_at(event, now))
     return after, effects
@@ -307,16 +307,20 @@ def _alarm(payment: Payment, event: Event, fact: Fact) -> Alarm:
     return Alarm(Code.CONTRADICTION, f"{fact} although the payment is {payment.standing}")
 
 
-def _code(event: Event, fact: Fact) -> str:
+def _code(payment: Payment, event: Event, fact: Fact, to: Standing) -> str:
+    """Why a payment stands where it does; the first reason stays, unless all turned out well."""
     if isinstance(event, Refused | InDoubt):
         return event.code
-    return {
-        Fact.AUTHORIZED_LATE: Code.QUOTE_EXPIRED,
+    if to in (Standing.SETTLED, Standing.CAPTURED):
+        return ""
+    found = {
+        Fact.AUTHORIZED_LATE: Code.STAY_CHANGED if payment.stay_gone else Code.QUOTE_EXPIRED,
         Fact.AMOUNT_DIFFERS: Code.WRONG_AMOUNT,
         Fact.EXPIRED: Code.EXPIRED,
         Fact.PAGE_OVER: Code.EXPIRED,
         Fact.DECLINED: Code.PROVIDER,
-    }.get(fact, "")
+    }.get(fact)
+    return payment.code or found or ""
 
 
 def _stated_at(event: Event, now: datetime) -> datetime:

@@ -32,11 +32,15 @@ class Bridge:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """What came of an enrolment; `taken_over` are the lots that had another bridge before."""
+    """What came of an enrolment.
+
+    `taken_over` are the lots that had another bridge before; `feed_after`, per lot, is where the feed begins.
+    """
 
     bridge: Bridge
     lots: tuple[int, ...]
     taken_over: tuple[int, ...]
+    feed_after: tuple[int, ...]
 
 
 async def new_code(tx: Transaction, lot_ids: list[int], now: datetime) -> str:
@@ -66,14 +70,16 @@ async def enrol(tx: Transaction, request: EnrolRequest, now: datetime) -> Enroll
     values = {"id": bridge.id, "public_key": public_key, "generation": bridge.generation, "enrolled_at": now}
     await tx.connection.execute(insert(bridges).values(**values, name=request.name, software=request.software))
     taken_over = tuple(row["id"] for row in rows if row["bridge_id"] is not None)
+    floors = []
     for row in rows:
         await tx.connection.execute(insert(bridge_lots).values(bridge_id=bridge.id, lot_id=row["id"]))
         # What a former bridge may have received must not be acted on by this one (P2): its feed starts behind it.
         floor = row["completions"] if row["id"] in taken_over else row["feed_floor"]
+        floors.append(floor)
         changed = {"bridge_id": bridge.id, "generation": bridge.generation, "feed_floor": floor}
         await tx.connection.execute(update(lots).where(lots.c.id == row["id"]).values(**changed))
         tx.ring(("feed", row["id"]))
-    return Enrolled(bridge, tuple(lot_ids), taken_over)
+    return Enrolled(bridge, tuple(row["id"] for row in rows), taken_over, tuple(floors))
 
 
 async def revoke(tx: Transaction, bridge_id: str, now: datetime) -> None:

@@ -84,6 +84,11 @@ def address(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def forget_run_file(path: Path) -> None:
+    """Remove a run file that an earlier process left behind, so that nobody takes it for ours."""
+    path.unlink(missing_ok=True)
+
+
 def write_run_file(path: Path, url: str) -> None:
     """Write `{"url", "pid"}` in one step: readers see all of it or nothing."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")

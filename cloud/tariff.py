@@ -220,9 +220,10 @@ def _covers(band: Band, minute: int, today: Weekday, yesterday: Weekday) -> bool
 def _units(tariff: Tariff, place: Place, entered: datetime, until: datetime) -> Iterator[_Unit]:
     """The units of a stay in order, each with what the caps take off."""
     windows = [_windows(cap, place, entered, until) for cap in tariff.cap]
-    moment = entered
+    moment, (at, band_end) = entered, _band(tariff, place, entered)
     while moment < until:
-        at, band_end = _band(tariff, place, moment)
+        if moment >= band_end:
+            at, band_end = _band(tariff, place, moment)
         band = tariff.band[at]
         room, cap = _room(tariff.cap, windows, moment)
         taken = min(band.unit_yen, room) if cap >= 0 else band.unit_yen

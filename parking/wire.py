@@ -107,6 +107,8 @@ class EnrolReply(Message, frozen=True, kw_only=True):
     """The bridge's name from now on, the lots it serves and the keys to verify completions with.
 
     `generation` fences lots (P11): a later enrolment of the same lot gets a higher one, and this bridge is refused.
+    `feed_after`, in the order of `lots`: completions up to this number may have been acted on by a former bridge; they
+    never come, and the feed begins behind them.
     """
 
     bridge_id: str
@@ -114,6 +116,7 @@ class EnrolReply(Message, frozen=True, kw_only=True):
     lots: tuple[Number, ...]
     completion_keys: tuple[CompletionKey, ...]
     server_time: Moment
+    feed_after: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] = ()
 
 
 # --- cloud → bridge --------------------------------------------------------------------------------------------------

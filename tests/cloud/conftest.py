@@ -270,7 +270,6 @@ async def onboard(cloud: app.Cloud, *profiles: Path) -> None:
 @contextmanager
 def running(config: CloudConfig, provider: ShelfProvider, *profiles: Path, **options: Any) -> Iterator[RunningCloud]:
     """Run a cloud in a thread until the block ends."""
-    loop = asyncio.new_event_loop()
     listening = server.bind("127.0.0.1", 0)
     url = server.address(listening)
     keys = completion_keys(Path(config.key_file))
@@ -278,7 +277,10 @@ def running(config: CloudConfig, provider: ShelfProvider, *profiles: Path, **opt
     made: list[app.Cloud] = []
     servers: list[server.Server] = []
 
+    loops: list[asyncio.AbstractEventLoop] = []
+
     async def serve() -> None:
+        loops.append(asyncio.get_running_loop())
         cloud = app.build(config, keys, {provider.name: provider}, url, options.get("doors", ()))
         made.append(cloud)
         await cloud.store.migrate()
@@ -289,9 +291,8 @@ def running(config: CloudConfig, provider: ShelfProvider, *profiles: Path, **opt
         await servers[0]._serve(sockets=[listening])
 
     def work() -> None:
-        asyncio.set_event_loop(loop)
         try:
-            loop.run_until_complete(serve())
+            asyncio.run(serve())
         finally:
             ready.set()
 
@@ -301,12 +302,11 @@ def running(config: CloudConfig, provider: ShelfProvider, *profiles: Path, **opt
         assert ready.wait(10), "the cloud did not start in time"
         assert servers, "the cloud did not start"
         assert servers[0].started, "the cloud did not start"
-        yield RunningCloud(url, made[0], provider, loop)
+        yield RunningCloud(url, made[0], provider, loops[0])
     finally:
         if servers:
             servers[0].handle_exit(0, None)
         thread.join(10)
-        loop.close()
         listening.close()
     assert not thread.is_alive()
 

@@ -1,4 +1,4 @@
-"""The road through the cloud: fee, authorization, completion on the feed, settled, captured; and each way it can fail."""
+"""The road through the cloud: fee, authorization, completion, settled, captured; and each way it can fail."""
 
 from datetime import UTC, datetime
 
