@@ -217,7 +217,7 @@ class SandboxProcess:
             "authorization": f"Bearer {API_KEY}",
             **{name.replace("_", "-"): value for name, value in headers.items()},
         }
-        with httpx.Client(trust_env=False, timeout=10) as client:
+        with httpx.Client(trust_env=False, timeout=10, verify=False) as client:
             return client.request(
                 method, self.url + path, headers=merged, **({"json": body} if body is not None else {})
             )
@@ -248,7 +248,9 @@ class Site:
         return name
 
     def browser(self, language: str = "ja") -> httpx.Client:
-        return httpx.Client(base_url=self.url, headers={"accept-language": language}, trust_env=False, timeout=10)
+        return httpx.Client(
+            base_url=self.url, headers={"accept-language": language}, trust_env=False, timeout=10, verify=False
+        )
 
     def quote(self, lot: LotPage = BAYS, exit_: str = "", **values: Any) -> str:
         name = self.park(lot, **values)
@@ -361,3 +363,27 @@ def own_sandbox(tmp_path: Path) -> Iterator[Callable[..., SandboxProcess]]:
 @pytest.fixture
 def offline_error() -> DaikoError:
     return Environment(Code.LOT_OFFLINE, "not heard for 90 s")
+
+
+@pytest.fixture(scope="session")
+def sandbox_process() -> type[SandboxProcess]:
+    return SandboxProcess
+
+
+@pytest.fixture
+def dead_port() -> int:
+    """A port at which nobody listens."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def wait() -> Callable[..., None]:
+    """Returns once something is true; fails after five seconds."""
+
+    def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < deadline, "it did not happen in time"
+            time.sleep(0.01)
+
+    return until
