@@ -13,10 +13,40 @@ from PySide6.QtWidgets import QApplication
 from console.main_window import MainWindow
 
 if TYPE_CHECKING:
-    from console.assembly import Console
+    from console.board import Board
+    from console.contents import Contents
+    from console.link import Link
 
 
-def build(arguments: Sequence[str]) -> "Console":
+class Console:
+    """A console that is built. `window` has all the parts, and is what to drive and grab; `board` is what they show.
+
+    `frame` is the top-level window around it.
+    """
+
+    __slots__ = ("application", "board", "frame", "link", "window")
+
+    def __init__(
+        self, application: QApplication, frame: MainWindow, window: "Contents", board: "Board", link: "Link"
+    ) -> None:
+        self.application = application
+        self.frame = frame
+        self.window = window
+        self.board = board
+        self.link = link
+
+    def show(self) -> None:
+        """Bring the window up."""
+        self.frame.show()
+
+    def close(self) -> None:
+        """End all threads and take the window down; of no use afterwards."""
+        self.link.stop()
+        self.frame.close()
+        self.frame.deleteLater()
+
+
+def build(arguments: Sequence[str]) -> Console:
     """Make a whole console from command-line arguments (without the program's name); it connects once it is shown.
 
     Uses the running QApplication, or makes one. For programs that drive the window; `main` is for attendants.

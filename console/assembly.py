@@ -4,7 +4,6 @@ import argparse
 import faulthandler
 import logging
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from logging.handlers import RotatingFileHandler
@@ -16,6 +15,7 @@ from typing import Final, TextIO
 from PySide6.QtCore import QByteArray, QSettings, QStandardPaths
 from PySide6.QtWidgets import QApplication
 
+from console.app import Console
 from console.board import Board
 from console.client import read_directory, read_files
 from console.contents import Contents
@@ -27,27 +27,6 @@ from console.theme import dress
 log = logging.getLogger(__name__)
 
 LOG_BYTES: Final = 2_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Console:
-    """A console that is built. `window` is what to show and grab; `contents` has its parts; `board` what they show."""
-
-    application: QApplication
-    window: MainWindow
-    contents: Contents
-    board: Board
-    link: Link
-
-    def show(self) -> None:
-        """Bring the window up."""
-        self.window.show()
-
-    def close(self) -> None:
-        """Take the window down and end all threads."""
-        self.link.stop()
-        self.window.close()
-        self.window.deleteLater()
 
 
 def furnish(application: QApplication, window: MainWindow, options: argparse.Namespace) -> Console:
@@ -70,8 +49,8 @@ def attend(console: Console) -> None:
     settings = QSettings()
     geometry = settings.value("geometry")
     if isinstance(geometry, QByteArray):
-        console.window.restoreGeometry(geometry)
-    console.window.closed.connect(lambda: settings.setValue("geometry", console.window.saveGeometry()))
+        console.frame.restoreGeometry(geometry)
+    console.frame.closed.connect(lambda: settings.setValue("geometry", console.frame.saveGeometry()))
     folder = Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.AppLocalDataLocation))
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -105,4 +84,4 @@ def _crashed(
 ) -> None:
     log.critical("unexpected", exc_info=(kind, error, trace))
     if current_thread() is main_thread():
-        console.contents.notices.say_crash(console.board.phrases("crash.text", path=path))
+        console.window.notices.say_crash(console.board.phrases("crash.text", path=path))

@@ -86,7 +86,7 @@ class ExitTile(QAbstractButton):
         width = int(area.width()) - 6
         text = painter.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, width)
         painter.drawText(QRectF(3, 2, width, 16), Qt.AlignmentFlag.AlignCenter, text)
-        paint_exit(painter, QRectF(3, 20, 27, 19), view.kind, seen.position, fresh=seen.fresh)
+        paint_exit(painter, QRectF(3, 20, 25, 18), view.kind, seen.position, fresh=seen.fresh)
         mark = mark_of(state, view)
         right = QRectF(area.right() - 23, 20, 20, 20)
         if mark:

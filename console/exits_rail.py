@@ -34,7 +34,7 @@ class ExitsRail(QFrame):
         self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._field = QWidget()
-        self._field.setObjectName("rail")
+        self._field.setObjectName("inner")
         self._grid = QGridLayout(self._field)
         self._grid.setSpacing(3)
         self._grid.setContentsMargins(0, 0, 2, 0)

@@ -3,10 +3,12 @@
 Lists of keys are made here and not by a Qt proxy model, which is some hundred times slower over Python rows.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Final
 
 from console.rows import StayRow, fold, fold_bay
@@ -24,12 +26,13 @@ class Filter(StrEnum):
     ALL = "all"
 
 
-_WANTED: Final[Mapping[Filter, frozenset[StayState]]] = {
-    Filter.IN_LOT: frozenset(StayState) - {StayState.GONE},
-    Filter.PAID: frozenset({StayState.PAID}),
-    Filter.IN_DOUBT: frozenset({StayState.IN_DOUBT}),
-    Filter.GONE: frozenset({StayState.GONE}),
-    Filter.ALL: frozenset(StayState),
+_EVERY: Final = frozenset(state.value for state in StayState)
+_WANTED: Final[Mapping[Filter, frozenset[str]]] = {
+    Filter.IN_LOT: _EVERY - {StayState.GONE.value},
+    Filter.PAID: frozenset({StayState.PAID.value}),
+    Filter.IN_DOUBT: frozenset({StayState.IN_DOUBT.value}),
+    Filter.GONE: frozenset({StayState.GONE.value}),
+    Filter.ALL: _EVERY,
 }
 
 _URGENCY: Final = {
@@ -61,14 +64,14 @@ def arrange(state: State, selection: Selection) -> list[StayRow]:
         rows = _search(rows, selection.search)
     else:
         states = _WANTED[selection.wanted]
-        rows = (row for row in rows if row.view.state in states)
+        rows = (row for row in rows if row.state in states)
     return sorted(rows, key=SORTS[selection.column], reverse=selection.descending)
 
 
-def count(state: State, lot: int, wanted: Filter) -> int:
-    """How many stays a filter would show."""
-    states = _WANTED[wanted]
-    return sum(1 for row in state.stays.values() if row.view.state in states and lot in (0, row.view.lot))
+def counts(state: State, lot: int) -> dict[Filter, int]:
+    """How many stays each filter would show."""
+    by_state = Counter([row.state for row in state.stays.values() if lot in (0, row.view.lot)])
+    return {wanted: sum(by_state[word] for word in states) for wanted, states in _WANTED.items()}
 
 
 def _search(rows: Iterator[StayRow], text: str) -> Iterator[StayRow]:
@@ -84,8 +87,8 @@ def entered(row: StayRow) -> datetime:
 
 
 SORTS: Final[Mapping[str, Callable[[StayRow], Any]]] = {
-    "lot": lambda row: (row.view.lot, row.order),
-    "name": lambda row: (row.view.lot, row.order),
+    "lot": attrgetter("order"),
+    "name": attrgetter("order"),
     "plate": lambda row: row.view.plate,
     "entered": entered,
     "elapsed": lambda row: -entered(row).timestamp(),
@@ -168,7 +171,7 @@ def stay_for(state: State, view: ExitView, chosen: str) -> StayRow | None:
     if view.kind is ExitKind.PLATE:
         bay = fold_bay(view.exit)
         for row in state.stays.values():
-            if row.bay and row.bay == bay and row.view.lot == view.lot and row.view.state is not StayState.GONE:
+            if row.bay and row.bay == bay and row.view.lot == view.lot and row.state != StayState.GONE.value:
                 return row
     row_chosen = state.stays.get(chosen)
     return row_chosen if row_chosen is not None and row_chosen.view.lot == view.lot else None

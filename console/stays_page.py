@@ -1,12 +1,14 @@
 """The page of all stays: filters, the table, and what happened to the chosen one."""
 
+from operator import attrgetter
+
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QButtonGroup, QSplitter, QWidget
 
 from console.board import Board
 from console.columns import STAYS
 from console.parts import across, button, down, label, name
-from console.selection import Filter, Selection, arrange, count
+from console.selection import Filter, Selection, arrange, counts
 from console.state import State
 from console.tables import RowModel, Table
 from console.timeline_pane import TimelinePane
@@ -22,7 +24,7 @@ class StaysPage(QWidget):
         super().__init__()
         self._board = board
         self.selection = Selection()
-        self.model = RowModel(board, STAYS, lambda row: row.view.key)
+        self.model = RowModel(board, STAYS, attrgetter("key"))
         self.table = Table(self.model, _PLATE_COLUMN, "stays")
         self.table.sort_shown(self.selection.column, descending=False)
         self.timeline = TimelinePane(board)
@@ -93,9 +95,12 @@ class StaysPage(QWidget):
 
     def _say_counts(self) -> None:
         phrases, state = self._board.phrases, self._board.state
+        numbers = counts(state, self._board.lot)
         for wanted, choice in self.filters.items():
-            choice.setText(f"{phrases(f'filter.{wanted}')} {count(state, self._board.lot, wanted)}")
-            name(choice, f"{phrases('stays.filters')}: {choice.text()}")
+            text = f"{phrases(f'filter.{wanted}')} {numbers[wanted]}"
+            if text != choice.text():
+                choice.setText(text)
+                name(choice, f"{phrases('stays.filters')}: {text}")
         found, text = len(self.model.rows), self.selection.search.strip()
         self._shown.setText(
             phrases("stays.found", text=text, count=found) if text else phrases("stays.shown", count=found)

@@ -134,7 +134,7 @@ class StatusStrip(QFrame):
         self.setFixedHeight(STATUS_HEIGHT)
         self._board = board
         self._field = QWidget()
-        self._field.setObjectName("status")
+        self._field.setObjectName("inner")
         self._row = across(self._field, spacing=22, margins=(12, 0, 12, 0))
         self._row.addStretch(1)
         area = QScrollArea()

@@ -163,7 +163,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "order.stay": ("どの車のための操作ですか", "For which car?"),
     "order.stay_choose": ("選んでください", "Choose"),
     "order.nobody": ("どの車でもない (理由を記入)", "For no car (say why below)"),
-    "order.reason": ("理由 (数字キー 1–9)", "Reason (keys 1–9)"),
+    "order.reason": ("理由 (数字キー)", "Reason (number keys)"),
     "order.note": ("補足", "Note"),
     "order.note_needed": ("補足 (必須)", "Note (required)"),
     "order.actor": ("係員名", "Your name"),

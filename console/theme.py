@@ -11,7 +11,7 @@ from console.tokens import CHOSEN, DARK, FAMILIES, FIELD, INK, LINE, PANEL, PAPE
 SHEET: Final = f"""
 QWidget {{ color: {INK}; }}
 QMainWindow, QDialog, #field {{ background: {FIELD}; }}
-#header, #rail, #card, #nav, #status {{ background: {PANEL}; }}
+#header, #rail, #card, #nav, #status, #inner {{ background: {PANEL}; }}
 QComboBox#lots {{ font-size: 15px; font-weight: bold; }}
 #header {{ border-bottom: 1px solid {LINE}; }}
 #status {{ border-top: 1px solid {LINE}; }}

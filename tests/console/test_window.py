@@ -62,7 +62,7 @@ def live(full_bridge, console, qtbot):
 def activate(console, qtbot) -> None:
     """Keys reach only an active window; offscreen nobody else makes it one."""
 
-    window = console.window if console.contents.dialog is None else console.contents.dialog
+    window = console.frame if console.window.dialog is None else console.window.dialog
 
     def active() -> bool:
         window.activateWindow()
@@ -74,7 +74,7 @@ def activate(console, qtbot) -> None:
 def press(console, qtbot, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
     """A key, wherever the focus is."""
     activate(console, qtbot)
-    qtbot.keyClick(console.contents, key, modifier)
+    qtbot.keyClick(console.window, key, modifier)
 
 
 def seen(widget: QWidget, kind: type) -> list:
@@ -82,8 +82,8 @@ def seen(widget: QWidget, kind: type) -> list:
 
 
 def dialog(console) -> QWidget:
-    assert console.contents.dialog is not None
-    return console.contents.dialog
+    assert console.window.dialog is not None
+    return console.window.dialog
 
 
 def tell(bridge, console, state: CommandState, *, key: str = GATE) -> None:
@@ -101,41 +101,41 @@ def tell(bridge, console, state: CommandState, *, key: str = GATE) -> None:
 
 
 def order_text(console) -> str:
-    return console.contents.rail.card.order_text
+    return console.window.rail.card.order_text
 
 
 # --- without a bridge -----------------------------------------------------------------------------------------------
 
 
 def test_without_a_bridge_it_says_so_and_what_still_works(console, qtbot):
-    qtbot.waitUntil(lambda: "オフライン" in console.contents.banner.what.text())
-    shown = " ".join(label.text() for label in seen(console.contents.banner, QLabel))
+    qtbot.waitUntil(lambda: "オフライン" in console.window.banner.what.text())
+    shown = " ".join(label.text() for label in seen(console.window.banner, QLabel))
     assert "現金はそのまま使えます" in shown
     assert "キースイッチ" in shown
-    assert not any(choice.isEnabled() for choice in console.contents.rail.card.buttons.values())
-    assert "切断" in console.contents.status.chips[""].text
+    assert not any(choice.isEnabled() for choice in console.window.rail.card.buttons.values())
+    assert "切断" in console.window.status.chips[""].text
 
 
 def test_it_comes_alive_when_the_bridge_appears(console, full_bridge, qtbot):
     qtbot.waitUntil(lambda: console.board.state.live)
-    assert not console.contents.banner.isVisible()
-    assert console.contents.stays.model.rowCount() == 13
-    assert "接続" in console.contents.status.chips[""].text
+    assert not console.window.banner.isVisible()
+    assert console.window.stays.model.rowCount() == 13
+    assert "接続" in console.window.status.chips[""].text
 
 
 def test_when_the_bridge_is_lost_everything_is_shown_as_stale(live, full_bridge, qtbot):
-    card = live.contents.rail.card
-    fresh = live.window.grab().toImage()
+    card = live.window.rail.card
+    fresh = live.frame.grab().toImage()
     full_bridge.stop()
     qtbot.waitUntil(lambda: not live.board.state.live)
-    assert live.contents.banner.isVisible()
+    assert live.window.banner.isVisible()
     assert "不明" in card.position_text
-    assert "不明" in live.contents.rail.tiles[GATE].accessibleName()
+    assert "不明" in live.window.rail.tiles[GATE].accessibleName()
     assert not card.buttons[Verb.RELEASE].isEnabled()
-    at = live.contents.stays.table.viewport().mapTo(live.window, QPoint(0, 0))
+    at = live.window.stays.table.viewport().mapTo(live.frame, QPoint(0, 0))
     rows = [
         image.copy(at.x() + 300, at.y() + 60, 200, 100)
-        for image in (fresh, live.window.grab().toImage().copy(live.window.rect()))
+        for image in (fresh, live.frame.grab().toImage().copy(live.frame.rect()))
     ]
     assert rows[0] != rows[1]
 
@@ -145,16 +145,16 @@ def test_when_the_bridge_is_lost_everything_is_shown_as_stale(live, full_bridge,
 
 def test_f3_and_typing_finds_a_car(live, qtbot):
     press(live, qtbot, Qt.Key.Key_F3)
-    qtbot.keyClicks(live.contents.header.search, "481288")
-    model = live.contents.stays.model
+    qtbot.keyClicks(live.window.header.search, "481288")
+    model = live.window.stays.model
     assert [model.rows[at].view.stay.name for at in range(model.rowCount())] == ["00481288"]
     assert "横浜58" in str(model.data(model.index(0, 2)))
-    live.contents.header.search.clear()
+    live.window.header.search.clear()
     assert model.rowCount() == 13
 
 
 def test_a_click_on_a_header_sorts_and_a_second_one_turns_round(live, qtbot):
-    table, model = live.contents.stays.table, live.contents.stays.model
+    table, model = live.window.stays.table, live.window.stays.model
     header = table.horizontalHeader()
     at = QPoint(header.sectionViewportPosition(4) + 10, 10)
     firsts = []
@@ -165,7 +165,7 @@ def test_a_click_on_a_header_sorts_and_a_second_one_turns_round(live, qtbot):
 
 
 def test_the_chosen_stay_shows_its_timeline_and_keeps_being_chosen(live, full_bridge, qtbot, lot_rows):
-    stays = live.contents.stays
+    stays = live.window.stays
     assert stays.choose(lot_rows.doubt.key)
     qtbot.waitUntil(lambda: stays.timeline.model.rowCount() == 6)
     words = [stays.timeline.model.data(stays.timeline.model.index(at, 2)) for at in range(6)]
@@ -177,32 +177,32 @@ def test_the_chosen_stay_shows_its_timeline_and_keeps_being_chosen(live, full_br
 
 
 def test_choosing_a_bays_stay_brings_up_its_own_plate(live, lot_rows):
-    live.contents.stays.choose(lot_rows.doubt.key)
-    assert live.contents.rail.card.key == "1001/7"
+    live.window.stays.choose(lot_rows.doubt.key)
+    assert live.window.rail.card.key == "1001/7"
 
 
 def test_the_keyboard_alone_chooses_no_stay_and_moves_no_exit(live, qtbot):
-    live.contents.rail.choose(GATE)
-    live.contents.header.search.setFocus()
+    live.window.rail.choose(GATE)
+    live.window.header.search.setFocus()
     press(live, qtbot, Qt.Key.Key_F2)
-    live.contents.stays.table.setFocus()
+    live.window.stays.table.setFocus()
     assert live.board.chosen == ""
-    assert live.contents.rail.card.key == GATE
+    assert live.window.rail.card.key == GATE
 
 
 def test_looking_at_one_lot_hides_the_other(live):
-    lots = live.contents.header.lots
+    lots = live.window.header.lots
     lots.setCurrentIndex(lots.findData(1002))
     lots.activated.emit(lots.currentIndex())
-    assert live.contents.rail.keys == (GATE,)
-    assert live.contents.stays.model.rowCount() == 3
+    assert live.window.rail.keys == (GATE,)
+    assert live.window.stays.model.rowCount() == 3
 
 
 # --- orders ---------------------------------------------------------------------------------------------------------
 
 
 def test_an_order_by_keyboard_alone_and_its_way_to_confirmed(live, full_bridge, qtbot):
-    live.contents.rail.choose(GATE)
+    live.window.rail.choose(GATE)
     press(live, qtbot, Qt.Key.Key_O, Qt.KeyboardModifier.ControlModifier)
     form = dialog(live)
     qtbot.keyClick(form, Qt.Key.Key_1)
@@ -225,8 +225,8 @@ def test_an_order_by_keyboard_alone_and_its_way_to_confirmed(live, full_bridge, 
 
 
 def test_confirm_is_never_the_default_and_enter_in_a_field_sends_nothing(live, full_bridge, qtbot):
-    live.contents.rail.choose("1001/7")
-    live.contents.rail.order(Verb.RELEASE)
+    live.window.rail.choose("1001/7")
+    live.window.rail.order(Verb.RELEASE)
     form = dialog(live)
     assert not any(choice.isDefault() or choice.autoDefault() for choice in seen(form, QPushButton))
     qtbot.keyClick(form, Qt.Key.Key_3)
@@ -235,20 +235,20 @@ def test_confirm_is_never_the_default_and_enter_in_a_field_sends_nothing(live, f
     qtbot.keyClick(form.reasons[2], Qt.Key.Key_Return)
     assert form.isVisible()
     qtbot.keyClick(form, Qt.Key.Key_Escape)
-    assert live.contents.dialog is None
+    assert live.window.dialog is None
     qtbot.wait(50)
     assert full_bridge.commands == []
 
 
 def test_a_plates_order_is_for_the_car_in_its_bay(live, lot_rows):
-    live.contents.rail.choose("1001/7")
-    live.contents.rail.order(Verb.RELEASE)
+    live.window.rail.choose("1001/7")
+    live.window.rail.order(Verb.RELEASE)
     assert dialog(live).stay.currentData() == lot_rows.doubt.key
 
 
 def test_opening_for_nobody_takes_a_reason_in_words(live, full_bridge, qtbot):
-    live.contents.rail.choose(GATE)
-    live.contents.rail.order(Verb.RELEASE)
+    live.window.rail.choose(GATE)
+    live.window.rail.order(Verb.RELEASE)
     form = dialog(live)
     form.stay.setCurrentIndex(form.stay.findData(""))
     qtbot.keyClick(form, Qt.Key.Key_5)
@@ -262,8 +262,8 @@ def test_opening_for_nobody_takes_a_reason_in_words(live, full_bridge, qtbot):
 
 
 def test_a_name_is_required(live, qtbot):
-    live.contents.rail.choose("1001/7")
-    live.contents.rail.order(Verb.HOLD_OPEN)
+    live.window.rail.choose("1001/7")
+    live.window.rail.order(Verb.HOLD_OPEN)
     form = dialog(live)
     qtbot.keyClick(form, Qt.Key.Key_4)
     form.actor.clear()
@@ -274,40 +274,40 @@ def test_a_name_is_required(live, qtbot):
 
 
 def test_not_confirmed_stays_on_screen_until_it_is_acknowledged(live, full_bridge, qtbot):
-    live.contents.notices.acknowledge()  # the one that the lot started with
-    assert not live.contents.notices.isVisible()
-    live.contents.rail.choose("1001/7")
-    live.contents.rail.order(Verb.RELEASE)
+    live.window.notices.acknowledge()  # the one that the lot started with
+    assert not live.window.notices.isVisible()
+    live.window.rail.choose("1001/7")
+    live.window.rail.order(Verb.RELEASE)
     form = dialog(live)
     qtbot.keyClick(form, Qt.Key.Key_1)
     qtbot.mouseClick(form.confirm, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: len(full_bridge.commands) == 1)
     tell(full_bridge, live, CommandState.NOT_CONFIRMED, key="1001/7")
-    qtbot.waitUntil(lambda: live.contents.notices.isVisible())
+    qtbot.waitUntil(lambda: live.window.notices.isVisible())
     assert "確認できず" in order_text(live)
-    assert "7番" in live.contents.notices.text.text()
+    assert "7番" in live.window.notices.text.text()
     qtbot.wait(50)
-    assert live.contents.notices.isVisible()
+    assert live.window.notices.isVisible()
     press(live, qtbot, Qt.Key.Key_F8)
-    assert not live.contents.notices.isVisible()
+    assert not live.window.notices.isVisible()
 
 
 def test_a_refused_order_says_why(live, full_bridge, qtbot):
-    live.contents.notices.acknowledge()
+    live.window.notices.acknowledge()
     full_bridge.reply = CommandReply(accepted=False, code="device-unavailable", detail="port busy")
-    live.contents.rail.choose("1001/7")
-    live.contents.rail.order(Verb.END_HOLD)
+    live.window.rail.choose("1001/7")
+    live.window.rail.order(Verb.END_HOLD)
     qtbot.keyClick(dialog(live), Qt.Key.Key_4)
     qtbot.mouseClick(dialog(live).confirm, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: live.contents.notices.isVisible())
-    text = live.contents.notices.text.text()
+    qtbot.waitUntil(lambda: live.window.notices.isVisible())
+    text = live.window.notices.text.text()
     assert "拒否" in text
     assert "機器と通信できない" in text
     assert "何も動いていません" in text
 
 
 def test_there_is_no_way_to_close_a_gate(live):
-    assert set(live.contents.rail.card.buttons) == {Verb.RELEASE, Verb.HOLD_OPEN, Verb.END_HOLD}
+    assert set(live.window.rail.card.buttons) == {Verb.RELEASE, Verb.HOLD_OPEN, Verb.END_HOLD}
     assert not any(verb.value.startswith("close") for verb in Verb)
 
 
@@ -315,9 +315,9 @@ def test_there_is_no_way_to_close_a_gate(live):
 
 
 def test_a_case_in_doubt_shows_its_evidence_and_is_decided_with_a_reason(live, full_bridge, qtbot, lot_rows):
-    assert "1" in live.contents.nav[1].text()
+    assert "1" in live.window.nav[1].text()
     press(live, qtbot, Qt.Key.Key_F7)
-    page = live.contents.doubts
+    page = live.window.doubts
     assert page.case == lot_rows.case
     assert "channel 6: 118 before" in page.evidence_text
     qtbot.mouseClick(page.not_settled, Qt.MouseButton.LeftButton)
@@ -338,31 +338,31 @@ def test_a_case_in_doubt_shows_its_evidence_and_is_decided_with_a_reason(live, f
 
 
 def texts(console) -> str:
-    labels = [label.text() for label in seen(console.window, QLabel)]
-    return "\n".join(labels + [choice.text() for choice in seen(console.window, QAbstractButton)])
+    labels = [label.text() for label in seen(console.frame, QLabel)]
+    return "\n".join(labels + [choice.text() for choice in seen(console.frame, QAbstractButton)])
 
 
 def test_the_language_changes_at_once_everywhere(live, qtbot):
     assert "開放固定" in texts(live)
-    qtbot.mouseClick(live.contents.header.languages[Language.EN], Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(live.window.header.languages[Language.EN], Qt.MouseButton.LeftButton)
     english = texts(live)
     assert "Hold open" in english
     own = [char for char in english.replace("田中", "") if "\u3040" <= char <= "\u9fff"]
     assert own == []
-    assert live.contents.stays.model.headerData(0, Qt.Orientation.Horizontal) == "Bay / ticket"
-    qtbot.mouseClick(live.contents.header.languages[Language.JA], Qt.MouseButton.LeftButton)
+    assert live.window.stays.model.headerData(0, Qt.Orientation.Horizontal) == "Bay / ticket"
+    qtbot.mouseClick(live.window.header.languages[Language.JA], Qt.MouseButton.LeftButton)
     assert "開放固定" in texts(live)
 
 
 def test_everything_that_can_be_used_has_a_name_for_screen_readers(live):
-    live.contents.show_page(1)
-    live.contents.show_page(0)
-    live.contents.rail.order(Verb.RELEASE)
-    live.contents.rail.choose(GATE)
+    live.window.show_page(1)
+    live.window.show_page(0)
+    live.window.rail.order(Verb.RELEASE)
+    live.window.rail.choose(GATE)
     kinds = (QAbstractButton, QLineEdit, QComboBox, QAbstractItemView)
     nameless = [
         (type(widget).__name__, widget.objectName())
-        for root in (live.contents, dialog(live))
+        for root in (live.window, dialog(live))
         for kind in kinds
         for widget in seen(root, kind)
         if not widget.accessibleName() and not widget.objectName().startswith("qt_") and not _part_of_another(widget)
@@ -376,22 +376,22 @@ def _part_of_another(widget: QWidget) -> bool:
 
 
 def test_what_moves_a_gate_is_large_enough_for_a_finger(live):
-    for choice in live.contents.rail.card.buttons.values():
+    for choice in live.window.rail.card.buttons.values():
         assert choice.height() >= 44
         assert choice.width() >= 44
-    for tile in live.contents.rail.tiles.values():
+    for tile in live.window.rail.tiles.values():
         assert min(tile.height(), tile.width()) >= 44
 
 
 def test_the_tab_key_leads_to_every_order(live, qtbot):
     activate(live, qtbot)
-    live.contents.stays.table.setFocus()
+    live.window.stays.table.setFocus()
     reached = set()
     for _ in range(80):
         focus = QApplication.focusWidget()
         reached.add(focus)
-        live.contents.focusNextPrevChild(True)
-    wanted = {*live.contents.rail.card.buttons.values(), live.contents.header.search, live.contents.nav[0]}
+        live.window.focusNextPrevChild(True)
+    wanted = {*live.window.rail.card.buttons.values(), live.window.header.search, live.window.nav[0]}
     assert {choice for choice in wanted if choice not in reached} == set()
 
 
@@ -399,12 +399,12 @@ def test_the_tab_key_leads_to_every_order(live, qtbot):
 @pytest.mark.parametrize("page", [0, 1])
 def test_nothing_is_cut_off_at_1366_by_768(live, qtbot, language, page):
     live.board.speak(language)
-    live.contents.rail.choose(GATE)
-    live.contents.show_page(page)
-    live.window.resize(*SIZE)
-    assert (live.window.width(), live.window.height()) == SIZE
-    all_fits(live.window, qtbot)
-    live.contents.rail.order(Verb.RELEASE)
+    live.window.rail.choose(GATE)
+    live.window.show_page(page)
+    live.frame.resize(*SIZE)
+    assert (live.frame.width(), live.frame.height()) == SIZE
+    all_fits(live.frame, qtbot)
+    live.window.rail.order(Verb.RELEASE)
     all_fits(dialog(live), qtbot)
 
 
@@ -428,14 +428,14 @@ def cut_off(root: QWidget) -> list[tuple[str, int, int]]:
 
 
 def test_a_crash_inside_is_said_calmly_and_goes_away_when_seen(live, qtbot):
-    live.contents.notices.say_crash("画面の内部で問題が起きました")
-    assert "内部で問題" in live.contents.notices.text.text()
+    live.window.notices.say_crash("画面の内部で問題が起きました")
+    assert "内部で問題" in live.window.notices.text.text()
     press(live, qtbot, Qt.Key.Key_F8)
-    assert "内部で問題" not in live.contents.notices.text.text()
+    assert "内部で問題" not in live.window.notices.text.text()
 
 
 def test_a_paid_stay_is_found_by_its_filter(live):
-    stays = live.contents.stays
+    stays = live.window.stays
     for wanted, choice in stays.filters.items():
         choice.click()
         states = {row.view.state for row in stays.model.rows}
