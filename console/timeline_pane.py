@@ -8,7 +8,7 @@ from console.columns import TIMELINE
 from console.parts import down, label, name
 from console.state import State
 from console.tables import RowModel, Table
-from parking.desk import Timeline
+from parking.desk import CommandView, Timeline
 from parking.errors import DaikoError
 
 _GATHER_MS = 250
@@ -63,7 +63,8 @@ class TimelinePane(QWidget):
         stay, was = state.stays.get(key), before.stays.get(key)
         case = f"{stay.view.lot}/{stay.view.case}" if stay else ""
         same_case = state.cases.get(case) == before.cases.get(case)
-        if stay is not was or not same_case or state.contact is not before.contact:
+        ordered = state.exits is not before.exits and _orders(state) != _orders(before)
+        if stay is not was or not same_case or ordered or state.contact is not before.contact:
             self._soon.start()
 
     def _show(self) -> None:
@@ -85,3 +86,8 @@ class TimelinePane(QWidget):
             self._hint.setText(phrases("detail.failed", text=text))
         else:
             self._hint.setText(phrases("detail.loading" if self._answer is None else "detail.empty"))
+
+
+def _orders(state: State) -> list[CommandView | None]:
+    """The last order at each exit; a new one may have been for the stay that is shown."""
+    return [view.command for view in state.exits.values()]

@@ -30,6 +30,8 @@ from parking.desk import (
     CommandView,
     ExitChanged,
     StayState,
+    Timeline,
+    TimelineEntry,
     Verb,
     Verdict,
 )
@@ -174,6 +176,21 @@ def test_the_chosen_stay_shows_its_timeline_and_keeps_being_chosen(live, full_br
     stays.search("練馬")
     assert stays.table.key == lot_rows.doubt.key
     assert stays.table.currentIndex().row() == 0
+
+
+def test_an_order_by_hand_appears_in_the_timeline_of_its_stay(live, full_bridge, qtbot, lot_rows):
+    stays = live.window.stays
+    stays.choose(lot_rows.doubt.key)
+    qtbot.waitUntil(lambda: stays.timeline.model.rowCount() == 6)
+    entry = TimelineEntry(at=lot_rows.now, source="田中", what="release_confirmed", detail="7: malfunction: flap stuck")
+    entries = (*lot_rows.timeline.entries, entry)
+    full_bridge.timelines[lot_rows.doubt.stay.key] = Timeline(entries=entries)
+    told = CommandView(command_id="c", verb="release", state=CommandState.CONFIRMED, at=lot_rows.now, actor="田中")
+    full_bridge.publish(ExitChanged(exit=msgspec.structs.replace(full_bridge.exits["1001/7"], command=told)))
+    qtbot.waitUntil(lambda: stays.timeline.model.rowCount() == 7)
+    model = stays.timeline.model
+    said = [model.data(model.index(6, at)) for at in (1, 2, 3)]
+    assert said == ["田中", "開 (1回) — 確認済", "7: 機器不調: flap stuck"]
 
 
 def test_choosing_a_bays_stay_brings_up_its_own_plate(live, lot_rows):
