@@ -56,6 +56,10 @@ class Texts:
             return f"{local.year}年{local.month}月{local.day}日 {local:%H:%M}"
         return f"{local.day} {_MONTHS[local.month - 1]} {local.year} {local:%H:%M}"
 
+    def distance(self, metres: int) -> str:
+        """A distance as people say it: `350 m`, `2.6 km`."""
+        return f"{metres} m" if metres < 1000 else f"{metres / 1000:.1f} km"
+
     def duration(self, span: timedelta) -> str:
         """A length of time in hours and minutes, rounded down."""
         hours, minutes = divmod(max(int(span.total_seconds()), 0) // 60, 60)

@@ -25,7 +25,7 @@ EN: Final[dict[str, str]] = {
     "find.near_none": "None of our car parks is within 3 km. Please type the code from the sign.",
     "find.locating": "Finding your position…",
     "find.no_position": "Your position could not be found. Please type the code from the sign.",
-    "find.distance": "about {metres} m",
+    "find.distance": "about {distance}",
     # lot
     "lot.check": "Is this where you are parked? Compare the name with the sign.",
     "lot.not_this": "This is not my car park",
@@ -45,7 +45,7 @@ EN: Final[dict[str, str]] = {
     "lot.position_check": "Check that I am at this car park",
     "lot.position_ok": "Your position is close to this car park.",
     "lot.far_title": "You are far from this car park",
-    "lot.far": "Your position is about {metres} m away from this car park. The QR code may belong to another place.",
+    "lot.far": "Your position is about {distance} away from this car park. The QR code may belong to another place.",
     "lot.far_confirm": "I checked name and address. I want to pay for this car park.",
     # quote
     "quote.title": "Check the fee",
@@ -140,7 +140,7 @@ EN: Final[dict[str, str]] = {
     "error.bug.do": "Try again in a moment, or pay at the machine on site.",
     # why nothing was charged
     "reason.already-paid": "The stay had already been paid, for example at the machine, so the phone payment was "
-    "cancelled. You can leave.",
+    "cancelled. Follow the instructions at the exit.",
     "reason.stay-unknown": "The car has left or the number is wrong, so the payment was cancelled. Check the number.",
     "reason.stay-changed": "Another car is there now, so the payment was cancelled. Please check the number.",
     "reason.wrong-amount": "The fee changed while you were paying, so it was cancelled. Please look it up again.",

@@ -25,7 +25,7 @@ JA: Final[dict[str, str]] = {
     "find.near_none": "3 km以内に、このサービスの駐車場はありません。看板のコードを入力してください。",
     "find.locating": "現在地を調べています…",
     "find.no_position": "現在地がわかりませんでした。看板のコードを入力してください。",
-    "find.distance": "約{metres} m",
+    "find.distance": "約{distance}",
     # lot
     "lot.check": "この駐車場で合っていますか？看板の名前と見比べてください。",
     "lot.not_this": "ちがう駐車場です",
@@ -45,7 +45,7 @@ JA: Final[dict[str, str]] = {
     "lot.position_check": "現在地と合っているか確かめる",
     "lot.position_ok": "現在地はこの駐車場の近くです。",
     "lot.far_title": "この駐車場から離れています",
-    "lot.far": "現在地は、この駐車場から約{metres} m離れています。QRコードが別の場所のものかもしれません。",
+    "lot.far": "現在地は、この駐車場から約{distance}離れています。QRコードが別の場所のものかもしれません。",
     "lot.far_confirm": "名前と住所を確かめました。この駐車場の料金を払います。",
     # quote
     "quote.title": "料金のご確認",
@@ -140,7 +140,7 @@ JA: Final[dict[str, str]] = {
     "error.bug.do": "少し待ってやり直すか、場内の精算機でお支払いください。",
     # why nothing was charged
     "reason.already-paid": "精算機などでの支払いが先に確認されたため、スマホでの支払いは取り消しました。"
-    "そのまま出庫できます。",
+    "出口の案内にしたがって出庫してください。",
     "reason.stay-unknown": "出庫済みか、番号がちがうため、支払いを取り消しました。番号をお確かめください。",
     "reason.stay-changed": "この場所の車が入れ替わっていたため、支払いを取り消しました。番号をお確かめください。",
     "reason.wrong-amount": "支払いの途中で料金が変わったため、取り消しました。もう一度料金を調べてください。",

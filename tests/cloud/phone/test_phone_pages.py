@@ -116,6 +116,7 @@ def test_not_charged_says_why(site, code, said):
     with site.browser("en") as phone:
         page = phone.get(f"/p/{token}").text
     assert "You were not charged" in page
+    assert "¥700" not in page, "an amount would look like a charge"
     assert said in page
 
 

@@ -121,3 +121,9 @@ def test_a_lots_own_name_falls_back_to_english_then_to_anything():
 
 def test_the_languages_are_offered_by_their_own_names():
     assert {tag: Texts(tag)("language.name") for tag in texts.CATALOGUES} == {"ja": "日本語", "en": "English"}
+
+
+def test_distances_are_said_in_metres_or_kilometres():
+    assert [Texts("ja").distance(metres) for metres in (0, 350, 999, 1000, 2573)] == [
+        "0 m", "350 m", "999 m", "1.0 km", "2.6 km",
+    ]  # fmt: skip
