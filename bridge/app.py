@@ -97,9 +97,11 @@ class Bridge(Inbox, Desk):
         identity, key = self._enrolled
         for lot in set(self._lots) - set(identity.lots):
             self.cloud_link(LotId(lot), False, "this bridge is not enrolled for this lot", None)
+        begins = dict(zip(identity.lots, identity.feed_after, strict=False))
         with self._journal.transaction() as tx:
             for lot in self._lots:
                 tx.carry_over(lot, identity.generation)
+                tx.begin_feed(lot, begins.get(lot, 0))
         return [
             Uplink(self._config, identity, key, self, lot, self._clock) for lot in self._lots if lot in identity.lots
         ]

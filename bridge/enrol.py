@@ -47,6 +47,7 @@ def enrol(
         generation=reply.generation,
         lots=reply.lots,
         completion_keys=reply.completion_keys,
+        feed_after=reply.feed_after,
     )
     identity.key_ring()  # a key that cannot be read is found now, not at the first payment
     keys.save_identity(config.data, identity)

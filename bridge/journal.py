@@ -204,6 +204,14 @@ class Transaction:
             start += 1
         self._set_counter(f"cursor:{lot}", start)
 
+    def begin_feed(self, lot: LotId, after: int) -> None:
+        """What a former bridge may have acted upon ends at `after`; it never comes again, so it is not missing."""
+        name = f"cursor:{lot}"
+        (held,) = self._db.execute("select coalesce((select value from counters where name=?), 0)", (name,)).fetchone()
+        if held < after:
+            self._set_counter(name, after)
+            self.advance_cursor(lot)
+
     def report(self, lot: LotId, generation: int, report: Report) -> None:
         """Queue a report under the lot's next sequence number."""
         name = f"report:{lot}:{generation}"

@@ -33,13 +33,17 @@ _OTHERS_WRITE: Final = 0o022
 
 
 class Identity(Message, frozen=True, kw_only=True):
-    """Who the bridge is to the cloud: the enrolment's reply, and the address that it came from."""
+    """Who the bridge is to the cloud: the enrolment's reply, and the address that it came from.
+
+    `feed_after`, in the order of `lots`: what a former bridge may have acted upon ends there.
+    """
 
     cloud_url: str
     bridge_id: str
     generation: Number
     lots: tuple[Number, ...]
     completion_keys: tuple[CompletionKey, ...]
+    feed_after: tuple[int, ...] = ()
 
     def key_ring(self) -> KeyRing:
         """The keys that completions are verified with. Raises BadMessage(UNKNOWN_KEY | BAD_MESSAGE) if malformed."""

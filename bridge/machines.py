@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
-from drivers.registry import create_driver
-
 from bridge.case import Case, Step
 from bridge.relay import Finding, Proof, Scene
 from bridge.stays import KnownStay, present
 from drivers import base
 from drivers.profile import DeviceTable, ExitTable, LotProfile
+from drivers.registry import create_driver
 from parking.desk import Position, Verb
 from parking.errors import Code, DaikoError, Environment, NotSent
 from parking.errors import Refused as RefusedError

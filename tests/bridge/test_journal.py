@@ -105,6 +105,19 @@ def test_the_cursor_passes_over_rejects(path: Path) -> None:
     journal.close()
 
 
+def test_the_feed_of_a_replaced_bridge_begins_where_the_former_one_may_have_acted(path: Path) -> None:
+    journal = Journal(path)
+    with journal.transaction() as tx:
+        tx.begin_feed(LOT, 7)
+    assert journal.cursor(LOT) == 7
+    with journal.transaction() as tx:
+        tx.put_case(case(8), b"packed")
+        tx.advance_cursor(LOT)
+        tx.begin_feed(LOT, 7)
+    assert journal.cursor(LOT) == 8
+    journal.close()
+
+
 def report(device: str) -> DeviceHealth:
     return DeviceHealth(device=device, up=True, detail="", at=NOW)
 

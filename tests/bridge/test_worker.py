@@ -38,7 +38,7 @@ def test_rounds_go_on_and_a_failing_job_stops_nothing(caplog: pytest.LogCaptureF
 
 def test_a_busy_port_is_reported_when_stopping() -> None:
     worker, hold, begun = PortWorker("test"), threading.Event(), threading.Event()
-    worker.submit(Urgency.ACT, lambda: begun.set() or hold.wait(5) and None)
+    worker.submit(Urgency.ACT, lambda: begun.set() or (hold.wait(5) and None))
     worker.start()
     assert begun.wait(5)
     assert not worker.stop(0.05)
