@@ -1,19 +1,23 @@
 """The window itself, before there is anything in it: it paints at once and says the one thing that must be known then.
 
-Everything else is built after the first paint (console.app), so nothing heavy may be imported here.
+Everything else is built after the first paint (console.app), so nothing heavy may be imported here; the name `Qt` alone
+costs 30 ms, because PySide6 then makes all its enums.
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from PySide6.QtCore import QRect, Qt, Signal
-from PySide6.QtGui import QCloseEvent, QColor, QPainter, QPaintEvent
+from PySide6.QtCore import QRect, Signal
+from PySide6.QtGui import QColor, QPainter
 from PySide6.QtWidgets import QMainWindow, QWidget
 
 from console.texts import TEXTS
 from console.tokens import FIELD, HEADER_HEIGHT, INK, LINE, NAV_WIDTH, PANEL, QUIET, RAIL_WIDTH, STATUS_HEIGHT
 
+if TYPE_CHECKING:
+    from PySide6.QtGui import QCloseEvent, QPaintEvent
+
 SIZE: Final = (1366, 768)
-_MARGIN: Final = 24
+_LINE_HEIGHT: Final = 24
 
 
 class MainWindow(QMainWindow):
@@ -29,7 +33,7 @@ class MainWindow(QMainWindow):
         self.resize(*SIZE)
         self.setCentralWidget(Skeleton(self, column))
 
-    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802 - Qt's name
+    def closeEvent(self, event: "QCloseEvent") -> None:  # noqa: N802 - Qt's name
         """Tell that the window is gone."""
         super().closeEvent(event)
         if event.isAccepted():
@@ -45,7 +49,7 @@ class Skeleton(QWidget):
         self._column = column
         self._painted = False
 
-    def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+    def paintEvent(self, _event: "QPaintEvent") -> None:  # noqa: N802 - Qt's name
         """Draw areas and text; tell about the first time."""
         painter, width, height = QPainter(self), self.width(), self.height()
         painter.fillRect(self.rect(), QColor(FIELD))
@@ -60,16 +64,12 @@ class Skeleton(QWidget):
             painter.fillRect(area, panel)
             painter.setPen(line)
             painter.drawRect(area.adjusted(0, 0, -1, -1))
-        text = QRect(NAV_WIDTH, HEADER_HEIGHT, width - NAV_WIDTH - RAIL_WIDTH, middle)
-        text.adjust(_MARGIN, 0, -_MARGIN, 0)
-        painter.setPen(QColor(INK))
-        painter.drawText(
-            text.adjusted(0, 0, 0, -_MARGIN), Qt.AlignmentFlag.AlignCenter, TEXTS["bridge.connecting"][self._column]
-        )
-        painter.setPen(QColor(QUIET))
-        painter.drawText(
-            text.adjusted(0, _MARGIN, 0, 0), Qt.AlignmentFlag.AlignCenter, TEXTS["bridge.connecting_hint"][self._column]
-        )
+        centre, at = NAV_WIDTH + (width - NAV_WIDTH - RAIL_WIDTH) // 2, HEADER_HEIGHT + middle // 2
+        for colour, key in ((INK, "bridge.connecting"), (QUIET, "bridge.connecting_hint")):
+            text = TEXTS[key][self._column]
+            painter.setPen(QColor(colour))
+            painter.drawText(centre - painter.fontMetrics().horizontalAdvance(text) // 2, at, text)
+            at += _LINE_HEIGHT
         if not self._painted:
             self._painted = True
             self._window.painted.emit()
