@@ -22,7 +22,7 @@ class Inbox(Protocol):
         """Journal completions; they are synced to disk when this returns, and only then may they be called received.
 
         A known number is a no-op. A completion that does not verify is kept aside, reported as refused, and never
-        blocks those behind it. Raises Environment(JOURNAL | DISK) if nothing could be committed: do not acknowledge then.
+        blocks those behind it. Raises Environment(JOURNAL | DISK) if nothing was committed: do not acknowledge then.
         """
         ...
 

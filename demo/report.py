@@ -55,14 +55,21 @@ def problems(report: dict[str, Any], settled: int, states: Counter[str]) -> list
 
 def approval_to_release(stack: Stack) -> dict[str, float]:
     """Milliseconds from the provider's approval to the device receiving the release, over all phone payments."""
-    approved = sorted(_moment(line["at"]) for line in stack.provider_history() if line["what"] == "authorized")
-    released = sorted(
-        _moment(line["at"])
-        for lot in stack.lots.values()
-        for line in lot.history()
-        if line["what"] == "release" and line["by"] == "bus"
-    )
-    gaps = [(after - at) * 1000 for at in approved if (after := min((r for r in released if r > at), default=0.0))]
+    approved = {
+        line["order_id"]: _moment(line["at"]) for line in stack.provider_history() if line["what"] == "authorized"
+    }
+    ids = dict(zip(stack.lot_ids(), stack.lots.values(), strict=True))
+    gaps = []
+    for payment in stack.payments():
+        name = payment["stay"].partition(":")[2].partition("@")[0]
+        began = approved.get(payment["order_id"], float("inf"))
+        released = [
+            moment
+            for line in ids[payment["lot"]].history()
+            if line["what"] == "release" and line["by"] == "bus" and line["stay"] == name
+            if (moment := _moment(line["at"])) >= began
+        ]
+        gaps += [(min(released) - began) * 1000] if released else []
     return {"median": round(statistics.median(gaps), 1), "most": round(max(gaps), 1)} if gaps else {}
 
 

@@ -130,7 +130,7 @@ class Office:
         )
 
     def order(self, verb: Verb, exit_: str = "", **more: Any) -> Command:
-        command = Command(
+        return Command(
             command_id=os.urandom(8).hex(),
             lot=more.pop("lot", PLATES),
             verb=verb,
@@ -139,7 +139,6 @@ class Office:
             exit=exit_,
             **more,
         )
-        return command
 
     def command_of(self, exit_: str, lot: LotId = PLATES) -> CommandView | None:
         view = next(view for view in self.bridge.snapshot().exits if (view.lot, view.exit) == (lot, exit_))
