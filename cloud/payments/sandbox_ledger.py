@@ -16,6 +16,7 @@ import msgspec
 
 from cloud.payments.base import ProviderState
 from cloud.payments.sandbox_wire import Opening, Statement
+from parking.errors import Code, Environment
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -79,9 +80,10 @@ class Ledger:
     """All payments of the sandbox; one thread only."""
 
     def __init__(self, file: Path | None, changed: Callable[[Paid], None]) -> None:
-        """Play `file` back if there is one; with None everything is forgotten at the end. Raises OSError.
+        """Play `file` back if there is one; with None everything is forgotten at the end.
 
         `changed` is called after each decision about money, once it is written; not while playing back.
+        Raises Environment(JOURNAL) if the file holds something else, and OSError.
         """
         self.payments: dict[str, Paid] = {}
         self.history: list[Entry] = []
@@ -252,7 +254,15 @@ class Ledger:
         for line in handle:
             if not line.endswith(b"\n"):
                 break
-            self._apply(msgspec.json.decode(line, type=Entry))
+            try:
+                self._apply(msgspec.json.decode(line, type=Entry))
+            except (msgspec.MsgspecError, KeyError) as error:
+                handle.close()
+                raise Environment(
+                    Code.JOURNAL,
+                    f"{file}: line {len(self.history) + 1} is not an entry of these books: {error}",
+                    "restore the file, or move it away to begin new books",
+                ) from error
             whole += len(line)
         handle.truncate(whole)
         handle.seek(0, 2)

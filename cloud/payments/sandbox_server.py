@@ -26,6 +26,7 @@ from cloud.payments.sandbox_faults import Conduct
 from cloud.payments.sandbox_ledger import Ledger, Paid
 from cloud.payments.sandbox_page import press, show
 from cloud.payments.sandbox_post import Post
+from parking.errors import Code, Environment
 
 log = logging.getLogger(__name__)
 
@@ -102,14 +103,16 @@ def write_run_file(path: Path, url: str) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Serve until SIGTERM or SIGINT. Exit status: 0 after those, 2 for wrong arguments."""
+    """Serve until SIGTERM or SIGINT. Exit status: 0 after those, 2 for wrong arguments.
+
+    Raises Environment: CONFIG if the address cannot be had, JOURNAL if `--state` is not a file of ours.
+    """
     asked = _arguments().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     # A request line names a payment, and its name opens its page.
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    host, _, port = asked.listen.rpartition(":")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host.strip("[]"), int(port)), family=family, backlog=2048) as listener:
+    host = asked.listen.rpartition(":")[0]
+    with _listen(asked.listen) as listener:
         address = f"http://{host}:{listener.getsockname()[1]}"
         settings = Settings(
             asked.secret, asked.webhook, asked.api_key, asked.public_url.rstrip("/"), asked.run_file, asked.state
@@ -122,6 +125,15 @@ def main(argv: Sequence[str]) -> int:
         except KeyboardInterrupt:
             log.info("stopped from the keyboard")
     return 0
+
+
+def _listen(listen: str) -> socket.socket:
+    host, _, port = listen.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host.strip("[]"), int(port)), family=family, backlog=2048)
+    except OSError as error:
+        raise Environment(Code.CONFIG, f"cannot listen on {listen}: {error.strerror}", "choose another port") from error
 
 
 def _arguments() -> argparse.ArgumentParser:

@@ -10,8 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
+from cloud.payments.sandbox_ledger import Ledger
+from cloud.payments.sandbox_server import main
 from cloud.payments.sandbox_wire import check
-from parking.errors import BadMessage
+from parking.errors import BadMessage, Code, Environment
 
 SECRET = "webhook-secret"
 
@@ -283,5 +285,29 @@ def test_the_books_survive_kill_9_and_unannounced_decisions_are_announced(own_sa
         assert open_payment(process=process, order="a")["ref"] == captured
         wait(lambda: sorted(own.states(captured)) == ["authorized", "captured"])
         own.shutdown()
+    later = open_payment(process=process, order="c")["ref"]
+    process.stop(signal.SIGKILL)
+    process.start(address)
+    refs = {one["ref"] for one in process.ask("GET", "/v1/payments").json()}
+    assert refs == {captured, pending, later}, "what came after the torn line is read again"
     sequence = [entry["seq"] for entry in process.ask("GET", "/v1/history").json()]
     assert sequence == list(range(1, len(sequence) + 1))
+
+
+@pytest.mark.parametrize("line", [b"not json", b'{"seq": 1}', b'{"some": "other file"}'])
+def test_books_that_are_not_ours_are_told_with_place_and_remedy(tmp_path, line):
+    file = tmp_path / "books.jsonl"
+    file.write_bytes(line + b"\n")
+    with pytest.raises(Environment) as told:
+        Ledger(file, lambda _: None)
+    assert (told.value.code, "line 1" in told.value.detail) == (Code.JOURNAL, True)
+    assert told.value.remedy
+    assert file.read_bytes() == line + b"\n", "a file of somebody else is left alone"
+
+
+def test_an_address_that_is_taken_is_told_with_its_remedy(shop, tmp_path):
+    arguments = ["--listen", shop.url.removeprefix("http://").removesuffix("/hook"), "--secret", "s"]
+    with pytest.raises(Environment) as told:
+        main([*arguments, "--webhook", shop.url, "--run-file", str(tmp_path / "run.json")])
+    assert told.value.code is Code.CONFIG
+    assert not (tmp_path / "run.json").exists()
