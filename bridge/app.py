@@ -13,7 +13,7 @@ from bridge.config import BridgeConfig
 from bridge.core import Core
 from bridge.journal import Journal
 from bridge.keys import Identity, load_identity, load_key
-from bridge.machines import LotMachines
+from bridge.machines import LotMachines, Tapping
 from bridge.messages import ForCase
 from bridge.orders import Orders
 from bridge.ports import Desk, Inbox
@@ -22,6 +22,9 @@ from bridge.views import case_view
 from bridge.watch import LotWatch
 from bridge.worker import PortWorker, Urgency
 from drivers.base import Role
+from drivers.profile import DeviceTable
+from drivers.recorder import Recorder
+from drivers.transport import Tap
 from parking.desk import CaseView, Command, CommandReply, Event, ExitView, LinkView, LotView, Snapshot, Timeline
 from parking.errors import Code, Environment, NotSent
 from parking.signing import KeyRing, SigningKey
@@ -35,17 +38,31 @@ RECOVERY_SECONDS = 5.0
 
 COMMIT_SECONDS = 10.0
 RECENT_CASES = 300
+SECRET_OPTIONS = ("api_key", "password", "secret")
+"""Driver options whose values never go into a recording."""
 
 
 class Bridge(Inbox, Desk):
     """The running bridge. Implements what the uplink and the local API ask of it."""
 
-    def __init__(self, config: BridgeConfig, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        """Open the journal and make the drivers; raises Environment with a remedy if that cannot be done."""
+    def __init__(
+        self,
+        config: BridgeConfig,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        tapping: Tapping | None = None,
+    ) -> None:
+        """Open the journal and make the drivers; raises Environment with a remedy if that cannot be done.
+
+        `tapping` sees the bytes of the devices; by default a recorder does, if the configuration wants one.
+        """
         self._config, self._clock = config, clock
         config.data.mkdir(parents=True, exist_ok=True)
         self._enrolled = enrolled(config)
-        self._lots = {lot: LotMachines(profile, clock) for lot, profile in config.lots.items()}
+        self._recorders: list[Recorder] = []
+        self._lots = {
+            lot: LotMachines(profile, clock, tapping or partial(self._record, lot))
+            for lot, profile in config.lots.items()
+        }
         self._journal = Journal(config.data / "journal.db")
         self._board = Board(_lot_views(config), _exit_views(config), clock())
         identity = self._enrolled[0] if self._enrolled else None
@@ -113,6 +130,15 @@ class Bridge(Inbox, Desk):
             for exit_, command in self._journal.last_commands(lot).items():
                 self._board.command(f"{lot}/{exit_}", command)
 
+    def _record(self, lot: LotId, table: DeviceTable) -> Tap | None:
+        if not self._config.record:
+            return None
+        wires = self._config.data / "wires"
+        wires.mkdir(parents=True, exist_ok=True)
+        secrets = [str(value).encode() for name, value in table.options.items() if name in SECRET_OPTIONS]
+        self._recorders.append(Recorder(wires / f"{lot}-{table.id}.jsonl", self._clock, secrets))
+        return self._recorders[-1]
+
     def start(self) -> None:
         """Start the ports, recover, open the local API, then the feed (P4)."""
         for worker in set(self._workers.values()):
@@ -138,6 +164,8 @@ class Bridge(Inbox, Desk):
         for machines in self._lots.values():
             for machine in machines.machines.values():
                 machine.driver.close()
+        for recorder in self._recorders:
+            recorder.close()
         self._journal.close()
 
     # --- effects of the relay ----------------------------------------------------------------------------------------

@@ -47,11 +47,15 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class BridgeTable(_Table, frozen=True, kw_only=True):
-    """The bridge itself. `data` is its directory: key, identity, journal, API token."""
+    """The bridge itself. `data` is its directory: key, identity, journal, API token.
+
+    `record` writes every byte of every device down in `data`/wires, for fault finding; secrets are blacked out.
+    """
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
     data: Annotated[str, msgspec.Meta(min_length=1)]
     log_level: LogLevel = LogLevel.INFO
+    record: bool = False
 
 
 class CloudTable(_Table, frozen=True, kw_only=True):
@@ -92,6 +96,7 @@ class BridgeConfig:
     name: str
     data: Path
     log_level: LogLevel
+    record: bool
     cloud_url: str
     ca_file: Path | None
     feed: FeedWay
@@ -119,6 +124,7 @@ def load(path: Path) -> BridgeConfig:
         name=file.bridge.name,
         data=here / file.bridge.data,
         log_level=file.bridge.log_level,
+        record=file.bridge.record,
         cloud_url=_cloud_url(path, file.cloud.url),
         ca_file=_ca_file(path, file.cloud.ca_file),
         feed=file.cloud.feed,

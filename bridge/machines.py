@@ -16,6 +16,7 @@ from bridge.stays import KnownStay, present
 from drivers import base
 from drivers.profile import DeviceTable, ExitTable, LotProfile
 from drivers.registry import create_driver
+from drivers.transport import Tap
 from parking.desk import Position, Verb
 from parking.errors import Code, DaikoError, Environment, NotSent
 from parking.errors import Refused as RefusedError
@@ -28,6 +29,14 @@ log = logging.getLogger(__name__)
 
 COUNTER_SPAN = 65536
 """Device counters are 16 bits wide."""
+
+
+Tapping = Callable[[DeviceTable], Tap | None]
+"""Which devices' bytes are written down, and by whom."""
+
+
+def _no_tap(_: DeviceTable) -> Tap | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +55,12 @@ class Machine:
 class LotMachines:
     """All machines of one lot."""
 
-    def __init__(self, profile: LotProfile, clock: Callable[[], datetime]) -> None:
-        """Make the drivers; raises Environment(CONFIG) for an unknown family, bad options, or a role it cannot play."""
+    def __init__(self, profile: LotProfile, clock: Callable[[], datetime], tapping: Tapping = _no_tap) -> None:
+        """Make the drivers, each with the tap that `tapping` gives it.
+
+        Raises Environment(CONFIG) for an unknown family, bad options, or a role that a device cannot play.
+        """
+        self._tapping = tapping
         self.profile = profile
         self.lot = LotId(profile.lot.id)
         self.exits = {exit_.id: exit_ for exit_ in profile.exit}
@@ -66,7 +79,7 @@ class LotMachines:
 
     def _machine(self, table: DeviceTable) -> Machine:
         exits = tuple(exit_ for exit_ in self.profile.exit if exit_.device == table.id)
-        driver = create_driver(table, exits, self._clock)
+        driver = create_driver(table, exits, self._clock, self._tapping(table))
         if exits and base.Role.EXIT not in driver.capabilities.roles:
             raise Environment(Code.CONFIG, f"device {table.id!r} cannot open exits", "see its driver's page")
         return Machine(table, driver, exits)

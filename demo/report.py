@@ -24,6 +24,7 @@ def reckon(stack: Stack, journey: Journey) -> dict[str, Any]:
     left = {
         name: [line["stay"] for line in lot.history() if line["what"] == "left"] for name, lot in stack.lots.items()
     }
+    gaps = approvals_to_releases(stack)
     report = {
         "steps": journey.steps,
         "scenes": journey.found,
@@ -32,7 +33,7 @@ def reckon(stack: Stack, journey: Journey) -> dict[str, Any]:
         "captured_yen": captured,
         "settled_yen": sum(case["amount"] for case in settled),
         "open_doubts": sum(case["phase"] == "in_doubt" for case in cases),
-        "released_after_approval_ms": approval_to_release(stack),
+        "released_after_approval_ms": {"median": round(statistics.median(gaps), 1), "most": round(max(gaps), 1)},
         "memory_mb": {program.name: round(program.rss_mb(), 1) for program in stack.programs},
     }
     report["problems"] = problems(report, len(settled), states)
@@ -53,8 +54,8 @@ def problems(report: dict[str, Any], settled: int, states: Counter[str]) -> list
     return found
 
 
-def approval_to_release(stack: Stack) -> dict[str, float]:
-    """Milliseconds from the provider's approval to the device receiving the release, over all phone payments."""
+def approvals_to_releases(stack: Stack) -> list[float]:
+    """Milliseconds from the provider's approval to the device receiving the release, for each payment that had one."""
     approved = {
         line["order_id"]: _moment(line["at"]) for line in stack.provider_history() if line["what"] == "authorized"
     }
@@ -70,7 +71,7 @@ def approval_to_release(stack: Stack) -> dict[str, float]:
             if (moment := _moment(line["at"])) >= began
         ]
         gaps += [(min(released) - began) * 1000] if released else []
-    return {"median": round(statistics.median(gaps), 1), "most": round(max(gaps), 1)} if gaps else {}
+    return gaps
 
 
 def write(report: dict[str, Any], path: Path) -> None:

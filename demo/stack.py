@@ -112,7 +112,7 @@ class Stack:
             run_module(["cloud", "lot", "add", str(_profile(name)), "--config", str(self.cloud_config)])
         self.cloud.start()
         say(f"cloud at {self.cloud_url}")
-        self._write_bridge_config()
+        self.write_bridge_config()
         self.pair()
         self.bridge.start()
         wait_for("the cloud to hear the bridge", self._heard)
@@ -226,7 +226,8 @@ class Stack:
             encoding="utf-8",
         )
 
-    def _write_bridge_config(self) -> None:
+    def write_bridge_config(self) -> None:
+        """Write the bridge's configuration, with the addresses of the simulated devices."""
         lines = ["[bridge]", 'name = "office"', 'data = "bridge"', "", "[cloud]", f'url = "{self.cloud_url}"']
         for name, lot in self.lots.items():
             lines += ["", "[[lot]]", f"profile = {json.dumps(str(_profile(name)))}", "", "[lot.urls]"]

@@ -450,6 +450,7 @@ def bridge_config(tmp_path):
             name="office PC",
             data=tmp_path / "data",
             log_level=LogLevel.INFO,
+            record=False,
             cloud_url=url,
             ca_file=ca_file,
             feed=feed,

@@ -51,7 +51,7 @@ class Office:
         self.number = {PLATES: 0, GATED: 0}
         for lot in self.stack.lots.values():
             lot.start()
-        self.stack._write_bridge_config()
+        self.stack.write_bridge_config()
         config = load(self.stack.bridge_config)
         make_key(config.data)
         keys = (CompletionKey(key_id=1, public_key=to_text(KEY.public_bytes)),)
