@@ -35,7 +35,7 @@ class Payments(_Table, frozen=True, kw_only=True):
 
     provider: Annotated[str, msgspec.Meta(pattern="^sandbox$")] = "sandbox"
     url: str
-    api_key: str
+    api_key: str = ""
     webhook_secret: str
 
 

@@ -4,22 +4,27 @@ import asyncio
 import base64
 import hashlib
 import secrets
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from http_message_signatures import HTTPMessageSigner, HTTPSignatureKeyResolver, algorithms
+from sqlalchemy import select
 
 from cloud import app, enrolment, lots, server
 from cloud.config import CloudConfig, Listen, Payments, Timing, completion_keys
 from cloud.payments.base import HostedPage, PaymentRequest, ProviderEvent, ProviderState
+from cloud.schema import payments
+from cloud.store import Store
 from parking.completion import Completion, verify
 from parking.errors import BadMessage, Code
 from parking.money import Yen
@@ -218,9 +223,6 @@ class RunningCloud:
 
     def order(self, token: str) -> str:
         """The order id of a quote's payment."""
-        from sqlalchemy import select
-
-        from cloud.schema import payments
 
         async def find() -> str:
             async with self.cloud.store.read() as db:
@@ -242,6 +244,16 @@ class RunningCloud:
     def stage(self, token: str) -> str:
         return str(self.do(self.cloud.cashier.payment(token)).stage)
 
+    def standing(self, order_id: str) -> str:
+        """Where the money of an order is."""
+
+        async def find() -> str:
+            async with self.cloud.store.read() as db:
+                query = select(payments.c.standing).where(payments.c.order_id == order_id)
+                return str((await db.execute(query)).scalar_one())
+
+        return str(self.do(find()))
+
     def until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
         """Wait until something holds, or fail."""
         end = now() + timedelta(seconds=seconds)
@@ -260,15 +272,8 @@ def a_config(folder: Path, **timing: Any) -> CloudConfig:
     )
 
 
-async def onboard(cloud: app.Cloud, *profiles: Path) -> None:
-    for profile in profiles:
-        row, exits = lots.read_profile(profile)
-        async with cloud.store.write() as tx:
-            await lots.add(tx, row, exits, (1, "operator 1"))
-
-
 @contextmanager
-def running(config: CloudConfig, provider: ShelfProvider, *profiles: Path, **options: Any) -> Iterator[RunningCloud]:
+def running(config: CloudConfig, provider: ShelfProvider) -> Iterator[RunningCloud]:
     """Run a cloud in a thread until the block ends."""
     listening = server.bind("127.0.0.1", 0)
     url = server.address(listening)
@@ -281,10 +286,9 @@ def running(config: CloudConfig, provider: ShelfProvider, *profiles: Path, **opt
 
     async def serve() -> None:
         loops.append(asyncio.get_running_loop())
-        cloud = app.build(config, keys, {provider.name: provider}, url, options.get("doors", ()))
+        cloud = app.build(config, keys, {provider.name: provider}, url, ())
         made.append(cloud)
         await cloud.store.migrate()
-        await onboard(cloud, *profiles)
         servers.append(server.Server(cloud.app, ready.set, cloud.store.bells.close))
         # signals belong to the main thread; here the end comes by a call
         servers[0].config.load()
@@ -316,7 +320,56 @@ def provider() -> ShelfProvider:
     return ShelfProvider()
 
 
+@pytest.fixture(scope="session")
+def onboarded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a migrated database that knows both seed lots, and a key: to be copied."""
+    folder = tmp_path_factory.mktemp("onboarded")
+    config = a_config(folder)
+    completion_keys(Path(config.key_file))
+
+    async def make() -> None:
+        store = Store(config.database_url)
+        await store.migrate()
+        for profile in (PLATES, GATED):
+            row, exits = lots.read_profile(profile)
+            async with store.write() as tx:
+                await lots.add(tx, row, exits, (1, "operator 1"))
+        await store.close()
+
+    asyncio.run(make())
+    return folder
+
+
 @pytest.fixture
-def cloud(tmp_path: Path, provider: ShelfProvider) -> Iterator[RunningCloud]:
-    with running(a_config(tmp_path, heartbeat_seconds=0.3), provider, PLATES, GATED) as found:
+def config(tmp_path: Path, onboarded: Path) -> CloudConfig:
+    """A configuration with a database and key of its own, lots onboarded."""
+    shutil.copytree(onboarded, tmp_path, dirs_exist_ok=True)
+    return a_config(tmp_path, heartbeat_seconds=0.3)
+
+
+@pytest.fixture
+def run(config: CloudConfig, provider: ShelfProvider) -> Callable[[], AbstractContextManager[RunningCloud]]:
+    """Run a cloud until the block ends; run again and it is the same cloud, restarted."""
+    return lambda: running(config, provider)
+
+
+@pytest.fixture
+def run_with(config: CloudConfig, provider: ShelfProvider) -> Callable[..., AbstractContextManager[RunningCloud]]:
+    """Like `run`, with other timing."""
+    return lambda **timing: running(replace_timing(config, **timing), provider)
+
+
+def replace_timing(config: CloudConfig, **timing: Any) -> CloudConfig:
+    return msgspec.structs.replace(config, timing=msgspec.structs.replace(config.timing, **timing))
+
+
+@pytest.fixture
+def cloud(run: Callable[[], AbstractContextManager[RunningCloud]]) -> Iterator[RunningCloud]:
+    with run() as found:
         yield found
+
+
+@pytest.fixture
+def lot_bridge() -> type[LotBridge]:
+    """Makes a bridge that talks to a URL."""
+    return LotBridge
