@@ -124,7 +124,6 @@ class ModbusIo:
             return before
         letter = self._line.compose(self._profile.release(target.channel))
         order.intend(letter.raw, before)
-        self._counts.pop(target.channel, None)
         reply = self._send_once(letter, order)
         if (refusal := proof.refused(reply)) is not None:
             return refusal
@@ -148,7 +147,7 @@ class ModbusIo:
             return unknown
         letter = self._line.compose(self._profile.level(target.channel, on))
         order.intend(letter.raw, None)
-        self._counts.pop(target.channel, None)
+        self._counts.pop(target.channel, None)  # some controllers count a hold as well
         reply = self._send_once(letter, order)
         if (refusal := proof.refused(reply)) is not None:
             return refusal

@@ -263,8 +263,12 @@ class TestTcp:
         def echo():
             client, _ = listener.accept()
             with client:
+                heard = b""
                 while data := client.recv(100):
-                    client.sendall(data)
+                    heard += data
+                    if len(heard) == 5:  # no answer before the request is whole
+                        client.sendall(heard)
+                        heard = b""
 
         machine = threading.Thread(target=echo)
         machine.start()

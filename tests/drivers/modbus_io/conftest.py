@@ -30,6 +30,7 @@ class SmallLot:
         self.releases = []
         self.moves = True
         self.counts = True
+        self.counts_holds = False
         self.travel = 0.03
         self.places = {}
         self.holds = {}
@@ -42,6 +43,8 @@ class SmallLot:
 
     def hold(self, exit_id, on, by):
         self.holds[exit_id] = on
+        if on and self.counts_holds:
+            self.releases.append((exit_id, by, time.monotonic()))
         if on and self.moves:
             self.places[exit_id] = (Position.MOVING, time.monotonic() + self.travel)
 

@@ -174,6 +174,12 @@ def test_half_a_frame_does_not_hide_the_next_one_on_a_line():
     assert ear.feed(whole) == [Frame(1, Read(Function.READ_INPUTS, 0, 8))]
 
 
+def test_a_byte_of_noise_that_looks_like_our_unit_does_not_hide_the_answer():
+    """Read with the noise in front, the exception's mark would announce an answer of 129 bytes."""
+    answer = RtuCodec(Side.MASTER, 1).encode(Frame(1, Failure(1, 2)))
+    assert RtuCodec(Side.MASTER, 1).feed(b"\x01" + answer) == [Frame(1, Failure(1, 2))]
+
+
 def test_an_unknown_function_reaches_the_slave_as_such():
     raw = bytes.fromhex("01 11")
     framed = raw + crc16(raw).to_bytes(2, "little")

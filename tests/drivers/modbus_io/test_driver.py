@@ -1,5 +1,6 @@
 """What the driver promises about releases, holds and readings, whatever the line does. Real ptys and sockets."""
 
+import socket
 import threading
 import time
 from datetime import timedelta
@@ -8,6 +9,10 @@ import pytest
 
 from drivers.base import Applied, Refused, Retry, Role, Uncertain
 from drivers.modbus_io import driver
+from drivers.modbus_io.line import Line
+from drivers.modbus_io.pdu import Function, Read
+from drivers.modbus_io.profiles import Framing
+from drivers.transport import LineSettings
 from parking import errors
 from parking.desk import Position
 from parking.errors import Code
@@ -222,6 +227,17 @@ class TestHold:
         assert outcome.code is Code.CONTRADICTION
         assert lot.world.holds == {}
 
+    def test_that_the_controller_counts_is_not_taken_for_a_release(self, rig, framing):
+        lot = rig("lock_plate", framing)
+        lot.world.counts_holds = True
+        lot.read()
+        lot.driver.hold_open(lot.target(), lot.order())
+        lot.driver.end_hold(lot.target(), lot.order())
+        lot.world.put("E2", Position.CLOSED)
+        lot.intents.clear()
+        assert EvidenceKind.COUNTER in kinds(lot.release())
+        assert [counter for _, counter, _ in lot.intents] == [1]
+
     def test_is_committed_before_the_first_byte(self, rig, framing):
         lot = rig("relay_board", framing)
         lot.driver.hold_open(lot.target(), lot.order())
@@ -323,6 +339,28 @@ def test_a_late_answer_to_one_reading_is_not_taken_for_the_next(rig):
     lot.faults.delay_ms = 0
     states = lot.driver.read([lot.target(at) for at in range(4)], time.monotonic() + 1)
     assert {state.position for state in states} == {Position.CLOSED}
+
+
+@pytest.mark.parametrize("stranger", ["00 07 00 00 00 04 01 02 01 ff", "00 01 00 00 00 04 02 02 01 ff"])
+def test_on_tcp_an_answer_with_another_number_or_unit_is_passed_over(stranger):
+    """The first answer belongs to another request (or unit) and looks just like ours."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            client, _ = server.accept()
+            with client:
+                client.recv(100)
+                client.sendall(bytes.fromhex(stranger))
+                client.sendall(bytes.fromhex("00 01 00 00 00 04 01 02 01 00"))
+                client.recv(100)
+
+        machine = threading.Thread(target=answer)
+        machine.start()
+        line = Line(f"socket://127.0.0.1:{server.getsockname()[1]}", Framing.TCP, 1, LineSettings(), 1.0)
+        reply = line.ask(Read(Function.READ_INPUTS, 0, 8), time.monotonic() + 1)
+        line.close()
+        machine.join()
+    assert not any(reply.bits)
 
 
 def test_capabilities_say_what_can_be_proved(rig):

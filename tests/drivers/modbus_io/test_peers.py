@@ -14,7 +14,7 @@ import pytest
 from drivers.base import ReleaseOrder, Target
 from drivers.modbus_io import driver
 from drivers.modbus_io.line import Line
-from drivers.modbus_io.pdu import Function, Read
+from drivers.modbus_io.pdu import COIL_ON, Function, Read, WriteOne
 from drivers.modbus_io.profiles import Framing
 from drivers.transport import LineSettings
 from parking import errors
@@ -189,7 +189,14 @@ class TestSimulator:
             lot.stop()
 
     def test_paces_a_pty_like_a_real_line(self, rig):
-        lot = rig("lock_plate", "rtu", baud=4800, timeout=1.0)
+        """It acts no sooner than the request's last bit could be there, and its answer takes its time as well."""
+        lot = rig("lock_plate", "rtu", baud=2400, timeout=1.0)
+        line = Line(lot.served.url, Framing.RTU, 1, LineSettings(2400), 1.0)
+        letter = line.compose(WriteOne(Function.WRITE_COIL, 2, COIL_ON))
         began = time.monotonic()
-        lot.driver.stays(began + 2)
-        assert time.monotonic() - began >= (8 + 6) * 10 / 4800
+        line.send(letter, began + 2)
+        answered = time.monotonic()
+        line.close()
+        one_way = 8 * 10 / 2400
+        assert lot.world.releases[0][2] >= began + one_way
+        assert began + 2 * one_way <= answered < began + 2 * one_way + 0.05
