@@ -240,7 +240,7 @@ class Feed:
 def _part(event: StreamEvent, kind: type[P]) -> P:
     try:
         return msgspec.json.decode(event.data, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise BadMessage(
             Code.BAD_MESSAGE, f"feed, {event.name}: {error}", "update the older of the two programs"
         ) from error

@@ -1,6 +1,7 @@
 """The uplink over real sockets: what comes in is journaled before anything else, what goes out is never lost."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import re
@@ -12,12 +13,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bridge.cloud_line import CloudLine, Unreachable
 from bridge.config import FeedWay
+from bridge.feed import Intake
+from bridge.pace import Backoff, Pace
 from bridge.uplink import Uplink
 from parking.errors import Code, Environment
 from parking.signing import SigningKey
 from parking.stay import NameKind
-from parking.wire import Answer, Ask, DeviceHealth, Entry, NotFound, Received
+from parking.wire import Accepted, Answer, Ask, DeviceHealth, Entry, NotFound, Received, encode
 
 LOT = 1001
 
@@ -68,13 +72,23 @@ def test_completions_arrive_in_order_under_verified_signatures(real_cloud, inbox
     assert inbox.links[-1][1] == ""
 
 
-def test_what_arrives_while_a_commit_runs_becomes_one_group(real_cloud, inbox, connect, until):
-    inbox.slow = 0.05
-    real_cloud.add(*range(1, 151))
-    connect()
-    until(lambda: inbox.cursor(LOT) == 150)
-    assert len(inbox.groups) < 10
-    assert max(map(len, inbox.groups)) == 100  # a group is bounded
+def test_what_arrives_while_a_commit_runs_becomes_one_group(real_cloud, inbox, connect, until, monkeypatch):
+    real, committing, go_on = inbox.accept, threading.Event(), threading.Event()
+
+    def accept(lot, entries):
+        committing.set()
+        assert go_on.wait(5)
+        real(lot, entries)
+
+    monkeypatch.setattr(inbox, "accept", accept)
+    real_cloud.add(1)
+    uplink = connect()
+    until(committing.is_set)
+    real_cloud.add(*range(2, 252))
+    until(lambda: uplink._feed.intake._entries.qsize() == 250)
+    go_on.set()
+    until(lambda: inbox.cursor(LOT) == 251)
+    assert [len(group) for group in inbox.groups] == [1, 100, 100, 50]  # a group is bounded
 
 
 def test_a_dropped_connection_resumes_after_what_is_journaled(real_cloud, inbox, connect, until, to_entry_event):
@@ -107,8 +121,8 @@ def test_repeats_and_reordering_cost_nothing(real_cloud, inbox, connect, until, 
 
     real_cloud.plans.append(shuffled)
     connect()
-    until(lambda: inbox.cursor(LOT) == 4)
-    assert sum(map(len, inbox.groups)) == 6
+    until(lambda: sum(map(len, inbox.groups)) == 6)
+    assert inbox.cursor(LOT) == 4
 
 
 def test_a_number_that_the_feed_left_out_is_asked_for_again(real_cloud, inbox, connect, until, to_entry_event):
@@ -488,7 +502,7 @@ def test_an_ask_that_came_too_late_is_not_passed_on(real_cloud, inbox, connect, 
     assert [one.name for one in inbox.asked] == ["8"]
 
 
-def test_an_answer_is_tried_again_until_its_time_is_over(real_cloud, inbox, connect, until, caplog):
+def test_an_answer_that_the_cloud_refuses_is_not_repeated(real_cloud, inbox, connect, until, caplog):
     inbox.answer_with = not_found
     real_cloud.force["answers"] = (500, b"")
     connect()
@@ -496,6 +510,33 @@ def test_an_answer_is_tried_again_until_its_time_is_over(real_cloud, inbox, conn
     until(lambda: any("ask-7" in record.getMessage() for record in caplog.records))
     assert real_cloud.count("answers") == 1  # the cloud has said no: a driver who waits is told at once
     assert inbox.up
+
+
+def test_an_answer_waits_for_a_cloud_that_restarts(real_cloud, inbox, connect, until):
+    given = []
+    inbox.ask = lambda lot, one, answer: given.append(lambda: answer(not_found(one)))
+    connect()
+    real_cloud.asks.append(ask("7"))
+    until(lambda: given)
+    real_cloud.stop()
+    given[0]()
+    until(lambda: not inbox.up)
+    real_cloud.start()
+    until(lambda: real_cloud.answers)
+
+
+def test_an_answer_whose_time_is_over_is_given_up(real_cloud, inbox, connect, until, caplog):
+    given = []
+    inbox.ask = lambda lot, one, answer: given.append(lambda: answer(not_found(one)))
+    connect()
+    real_cloud.asks.append(ask("7", 0.3))
+    until(lambda: given)
+    real_cloud.stop()
+    given[0]()
+    until(lambda: any("[expired]" in record.getMessage() for record in caplog.records))
+    real_cloud.start()
+    until(lambda: inbox.up)
+    assert real_cloud.answers == []
 
 
 def test_an_ask_that_cannot_be_passed_on_does_not_hold_up_completions(real_cloud, inbox, connect, until, monkeypatch):
@@ -509,6 +550,108 @@ def test_an_ask_that_cannot_be_passed_on_does_not_hold_up_completions(real_cloud
     real_cloud.add(1)
     until(lambda: inbox.cursor(LOT) == 1)
     assert all(link[0] for link in inbox.links)
+
+
+# --- the parts -------------------------------------------------------------------------------------------------------
+
+
+def test_after_a_failed_commit_the_rest_of_the_stream_passes_unread(inbox, disk_full, until):
+    failed = []
+    intake = Intake(inbox, LOT, lambda: failed.append(inbox.groups[:]))
+    inbox.sick = disk_full
+    for number in (1, 2):
+        intake.put(Entry(number=number, completion="x"))
+    worker = threading.Thread(target=intake.run)
+    worker.start()
+    until(lambda: failed)
+    inbox.sick = None
+    intake._entries.put(Entry(number=3, completion="x"))  # was on its way already
+    until(intake.is_idle)
+    with pytest.raises(Environment, match="disk full"):
+        intake.put(Entry(number=4, completion="x"))
+    intake.begin()
+    intake.put(Entry(number=5, completion="x"))
+    until(lambda: inbox.groups)
+    intake.stop()
+    worker.join(2)
+    assert inbox.groups == [[5]]
+
+
+def test_stopping_a_full_intake_does_not_block(inbox):
+    intake = Intake(inbox, LOT, lambda: None)
+    for number in range(1, 1001):
+        intake.put(Entry(number=number, completion="x"))
+    intake.stop()
+    intake.run()
+
+
+@pytest.fixture
+def shaky(bridge_config, quick):
+    """A server that keeps a connection for `good` answers and then breaks it off; and a line to it."""
+    stopped = threading.Event()
+    server = socket.create_server(("127.0.0.1", 0))
+    server.settimeout(0.02)
+    state = {"connections": 0, "good": 1}
+
+    def serve():
+        while not stopped.is_set():
+            with contextlib.suppress(TimeoutError):
+                one, _ = server.accept()
+                state["connections"] += 1
+                with one:
+                    one.settimeout(2)
+                    for _ in range(state["good"]):
+                        one.recv(65536)
+                        body = encode(Accepted(server_time=now()))
+                        one.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                    one.recv(65536)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    line = CloudLine(bridge_config(f"http://127.0.0.1:{server.getsockname()[1]}"), None, quick)
+    yield state, line
+    line.close()
+    line.release()
+    stopped.set()
+    thread.join()
+    server.close()
+
+
+def test_a_kept_connection_that_breaks_under_a_request_is_replaced_once(shaky):
+    state, line = shaky
+    for _ in range(3):
+        assert line.call("/x", Accepted).reply.server_time
+    assert state["connections"] == 3
+
+
+def test_a_fresh_connection_that_breaks_is_not_tried_again_at_once(shaky):
+    state, line = shaky
+    state["good"] = 0
+    with pytest.raises(Unreachable) as caught:
+        line.call("/x", Accepted)
+    assert state["connections"] == 1
+    assert caught.value.code is Code.LINK_DOWN
+
+
+def test_a_closed_line_lets_nothing_through(shaky):
+    state, line = shaky
+    line.close()
+    with pytest.raises(Unreachable):
+        line.call("/x", Accepted)
+    assert state["connections"] == 0
+
+
+def test_back_off_is_fast_first_then_random_up_to_a_minute_and_slow_after_a_refusal():
+    pace = Pace()
+    widest = Backoff(pace, lambda low, high: high)
+    assert [round(widest.next(), 1) for _ in range(9)] == [0.3, 2, 4, 8, 16, 32, 60, 60, 60]
+    narrowest = Backoff(pace, lambda low, high: low)
+    assert {narrowest.next() for _ in range(50)} == {0.1, 0.2}
+    assert 15 <= Backoff(pace).refused() <= 30
+    widest.worked(lived=1.0)  # answers once and dies again: not five times a second
+    assert widest.next() == 2
+    widest.worked(lived=6.0)
+    assert round(widest.next(), 1) == 0.3
 
 
 # --- survival, stopping, the wire ------------------------------------------------------------------------------------
@@ -529,6 +672,7 @@ def test_no_thread_dies_of_a_bug(real_cloud, inbox, connect, until, monkeypatch,
     until(lambda: inbox.numbers == {1} and inbox.up)
     traces = [record for record in caplog.records if record.exc_info]
     assert len(traces) == 3
+    assert any("[bug]" in detail for _, detail, _ in inbox.links)
 
 
 def test_not_even_an_inbox_that_cannot_be_told_kills_a_thread(real_cloud, inbox, connect, until, monkeypatch):
