@@ -6,18 +6,15 @@ that are repeated until taken; and it misbehaves on demand.
 
 import argparse
 import asyncio
-import json
 import logging
-import os
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-import uvicorn
 from litestar import Litestar
 from litestar.di import Provide
 
@@ -26,7 +23,7 @@ from cloud.payments.sandbox_faults import Conduct
 from cloud.payments.sandbox_ledger import Ledger, Paid
 from cloud.payments.sandbox_page import press, show
 from cloud.payments.sandbox_post import Post
-from parking.errors import Code, Environment
+from cloud.server import Server, address, bind, forget_run_file, write_run_file
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +39,11 @@ class Settings:
     webhook: str
     api_key: str
     public_url: str
-    run_file: Path
     state: Path | None
 
 
-def make_app(settings: Settings, address: str) -> Litestar:
-    """The provider as an ASGI app; it writes the run file, with `address`, once it serves."""
+def make_app(settings: Settings) -> Litestar:
+    """The provider as an ASGI app. Raises as `Ledger` does."""
     conduct = Conduct()
     post: list[Post] = []
 
@@ -65,7 +61,6 @@ def make_app(settings: Settings, address: str) -> Litestar:
         for statement in ledger.unannounced():
             post[0].announce(statement)
         sweeper = asyncio.create_task(_sweep(ledger))
-        write_run_file(settings.run_file, address)
         try:
             yield
         finally:
@@ -95,45 +90,22 @@ async def _sweep(ledger: Ledger) -> None:
             ledger.get(ref, datetime.now(UTC))
 
 
-def write_run_file(path: Path, url: str) -> None:
-    """Say where we are and who we are, in one piece."""
-    draft = path.with_suffix(f"{path.suffix}.{os.getpid()}")
-    draft.write_text(json.dumps({"url": url, "pid": os.getpid()}), encoding="utf-8")
-    draft.replace(path)
-
-
 def main(argv: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT. Exit status: 0 after those, 2 for wrong arguments.
 
-    Raises Environment: CONFIG if the address cannot be had, JOURNAL if `--state` is not a file of ours.
+    Raises Environment as `cloud.server.bind` does, and JOURNAL if `--state` is not a file of ours.
     """
     asked = _arguments().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     # A request line names a payment, and its name opens its page.
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    host = asked.listen.rpartition(":")[0]
-    with _listen(asked.listen) as listener:
-        address = f"http://{host}:{listener.getsockname()[1]}"
-        settings = Settings(
-            asked.secret, asked.webhook, asked.api_key, asked.public_url.rstrip("/"), asked.run_file, asked.state
-        )
-        config = uvicorn.Config(
-            make_app(settings, address), log_config=None, access_log=False, timeout_graceful_shutdown=2
-        )
-        try:
-            uvicorn.Server(config).run(sockets=[listener])
-        except KeyboardInterrupt:
-            log.info("stopped from the keyboard")
+    forget_run_file(asked.run_file)
+    host, _, port = asked.listen.rpartition(":")
+    settings = Settings(asked.secret, asked.webhook, asked.api_key, asked.public_url.rstrip("/"), asked.state)
+    with bind(host.strip("[]"), int(port)) as listening:
+        ready = partial(write_run_file, asked.run_file, address(listening))
+        Server(make_app(settings), ready, lambda: None).run(sockets=[listening])
     return 0
-
-
-def _listen(listen: str) -> socket.socket:
-    host, _, port = listen.rpartition(":")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host.strip("[]"), int(port)), family=family, backlog=2048)
-    except OSError as error:
-        raise Environment(Code.CONFIG, f"cannot listen on {listen}: {error.strerror}", "choose another port") from error
 
 
 def _arguments() -> argparse.ArgumentParser:

@@ -309,5 +309,11 @@ def test_an_address_that_is_taken_is_told_with_its_remedy(shop, tmp_path):
     arguments = ["--listen", shop.url.removeprefix("http://").removesuffix("/hook"), "--secret", "s"]
     with pytest.raises(Environment) as told:
         main([*arguments, "--webhook", shop.url, "--run-file", str(tmp_path / "run.json")])
-    assert told.value.code is Code.CONFIG
+    assert told.value.code is Code.PORT_BUSY
     assert not (tmp_path / "run.json").exists()
+
+
+def test_a_stop_by_signal_is_a_clean_end(own_sandbox, shop):
+    process = own_sandbox(shop.url)
+    process.stop(signal.SIGTERM)
+    assert process.process.returncode == 0
