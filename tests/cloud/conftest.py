@@ -197,6 +197,16 @@ class LotBridge:
 
 
 @dataclass
+class ShiftedClock:
+    """The cloud's clock: the system's, plus what a test adds."""
+
+    ahead: timedelta = timedelta()
+
+    def __call__(self) -> datetime:
+        return now() + self.ahead
+
+
+@dataclass
 class RunningCloud:
     """A cloud under uvicorn on a loopback port, on an event loop of its own."""
 
@@ -204,6 +214,7 @@ class RunningCloud:
     cloud: app.Cloud
     provider: ShelfProvider
     loop: asyncio.AbstractEventLoop
+    clock: ShiftedClock
 
     def do(self, coroutine: Any) -> Any:
         """Run something on the cloud's own loop and wait for it."""
@@ -281,12 +292,13 @@ def running(config: CloudConfig, provider: ShelfProvider) -> Iterator[RunningClo
     ready = threading.Event()
     made: list[app.Cloud] = []
     servers: list[server.Server] = []
+    clock = ShiftedClock()
 
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def serve() -> None:
         loops.append(asyncio.get_running_loop())
-        cloud = app.build(config, keys, {provider.name: provider}, url, ())
+        cloud = app.build(config, keys, {provider.name: provider}, url, (), clock)
         made.append(cloud)
         await cloud.store.migrate()
         servers.append(server.Server(cloud.app, ready.set, cloud.store.bells.close))
@@ -306,7 +318,7 @@ def running(config: CloudConfig, provider: ShelfProvider) -> Iterator[RunningClo
         assert ready.wait(10), "the cloud did not start in time"
         assert servers, "the cloud did not start"
         assert servers[0].started, "the cloud did not start"
-        yield RunningCloud(url, made[0], provider, loops[0])
+        yield RunningCloud(url, made[0], provider, loops[0], clock)
     finally:
         if servers:
             servers[0].handle_exit(0, None)
