@@ -69,7 +69,7 @@ class RealCloud:
 
     def start(self):
         self.active = True
-        self.socket = socket.socket()
+        self.socket = socket.socket(proto=socket.IPPROTO_TCP)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(("127.0.0.1", self.port))
         self.port = self.socket.getsockname()[1]

@@ -281,6 +281,14 @@ def test_an_answer_leaves_in_one_write_without_nagle(serve, desk, token):
             assert len(body) == length > 2000
 
 
+def test_nagle_is_off_so_that_one_event_does_not_wait_for_the_last_ones_receipt(serve, desk, token):
+    api = serve(desk)
+    with Stream(api, token(), 0) as stream:
+        stream.until(": open\n\n")
+        (connection,) = api._server._server.server_state.connections
+        assert connection.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_streamed_event_leaves_in_one_write(serve, desk, token):
     api = serve(desk)
     with Stream(api, token(), 0) as stream:

@@ -171,6 +171,14 @@ def test_an_order_that_is_not_what_was_agreed_is_refused_with_the_place(api, des
     assert desk.commands == {}
 
 
+def test_a_body_that_is_announced_too_long_is_refused_before_it_is_sent(api, token):
+    host = api.url.removeprefix("http://")
+    head = f"POST /v1/commands HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token()}\r\n"
+    with socket.create_connection(("127.0.0.1", int(host.partition(":")[2])), timeout=5) as one:
+        one.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 70000\r\n\r\n".encode())
+        assert one.recv(100).startswith(b"HTTP/1.1 413")
+
+
 def test_hostile_bytes_do_not_stop_it(api, desk, call):
     port = int(api.url.rpartition(":")[2])
     for garbage in (
