@@ -1,7 +1,8 @@
 """How fast the bridge is, beside its floors from the same run: `python bench/relay.py [--payments N] [--json]`.
 
 1. Completion received → first byte at the device, wire time excluded: the shipped bridge in this process, a simulated
-   lot as another process on a serial line at 9600 baud. Reported next to fsync, which it does twice on the way.
+   lot as another process on a serial line at 9600 baud. Reported next to fsync, which it does twice on the way. Wire
+   time is the status read, and the silence of 3.5 characters that Modbus demands between two frames.
 2. Provider confirmed → device released: all programs as processes, payments by plain HTTP forms, the moment of the
    release taken from the device's own record. Reported next to the wire time of the bytes that must cross the line.
 3. Memory of the bridge process after that.
@@ -43,6 +44,8 @@ from parking.wire import CompletionKey, Entry
 LOT, PLATES = LotId(1001), "bay-plates"
 BAUD, BITS = 9600, 10
 WRITE_COIL = 5
+SILENCE = 3.5 * 11 / BAUD
+"""Modbus over Serial Line V1.02, section 2.5.1.1."""
 
 
 @dataclass(slots=True)
@@ -51,6 +54,7 @@ class Stopwatch:
 
     began: float = 0.0
     asked: float | None = None
+    heard: float = 0.0
     reading: float = 0.0
     written: float = 0.0
     bytes_before: int = 0
@@ -63,8 +67,13 @@ class Stopwatch:
     def note(self, direction: Direction, data: bytes) -> None:
         """One chunk."""
         now = time.perf_counter()
+        if direction is Direction.RX:
+            self.heard = now
         if self.written or not self.began:
             return
+        if direction is Direction.TX:
+            silent_since = max(self.heard, self.began)
+            self.reading += max(0.0, min(now, self.heard + SILENCE) - silent_since)
         if direction is Direction.TX and data[1:2] == bytes((WRITE_COIL,)):
             self.written = now
             return

@@ -144,7 +144,7 @@ def test_capabilities_say_what_can_be_proved(rig):
     assert (plate.roles, plate.counts) == (Role.EXIT | Role.STAYS, True)
     assert (gate.roles, gate.counts) == (Role.EXIT, False)
     assert (plate.release_level, blind.release_level) == (Level.PHYSICALLY_OBSERVED, Level.LINK_ACKED)
-    assert {plate.retry, gate.retry} == {Retry.NEVER}
+    assert (plate.retry, gate.retry) == (Retry.QUERY_FIRST, Retry.NEVER)
 
 
 def test_without_a_position_input_an_echo_is_all_there_is(rig):
