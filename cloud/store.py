@@ -16,12 +16,13 @@ from typing import Any, Final
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from cloud.near_sqlite import connector
 from parking.errors import Code, Environment
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,8 @@ class Store:
         self.bells = Bells()
         self._sqlite = url.startswith("sqlite")
         self._lock = asyncio.Lock()
-        self._engine = create_async_engine(url)
+        near = {"async_creator": connector(make_url(url).database or "")} if self._sqlite else {}
+        self._engine = create_async_engine(url, **near)
         if self._sqlite:
             event.listen(self._engine.sync_engine, "connect", _prepare)
             event.listen(self._engine.sync_engine, "begin", _begin)
