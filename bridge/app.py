@@ -6,18 +6,18 @@ from datetime import UTC, datetime
 from functools import partial
 
 from bridge import relay
-from bridge.api import LocalApi
 from bridge.board import Board
 from bridge.case import Case
 from bridge.config import BridgeConfig
 from bridge.core import Core
 from bridge.journal import Journal
 from bridge.keys import Identity, load_identity, load_key
+from bridge.local_api.api import LocalApi
 from bridge.machines import LotMachines, Tapping
 from bridge.messages import ForCase
 from bridge.orders import Orders
 from bridge.ports import Desk, Inbox
-from bridge.uplink import Uplink
+from bridge.uplink.uplink import Uplink
 from bridge.views import case_view
 from bridge.watch import LotWatch
 from bridge.worker import PortWorker, Urgency

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from bridge import keys
-from bridge.cloud_line import CloudLine
-from bridge.cloud_link import MOST_SKEW
 from bridge.config import BridgeConfig
 from bridge.keys import Identity
-from bridge.pace import Pace
+from bridge.uplink.cloud_line import CloudLine
+from bridge.uplink.cloud_link import MOST_SKEW
+from bridge.uplink.pace import Pace
 from parking.errors import Code, DaikoError, Refused
 from parking.signing import fingerprint, to_text
 from parking.wire import EnrolReply, EnrolRequest

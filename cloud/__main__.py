@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud import app, enrolment, listing, lots, phone, server, webhooks
 from cloud.config import CloudConfig, completion_keys, load
-from cloud.payments import sandbox_server
 from cloud.payments.base import PaymentProvider
 from cloud.payments.sandbox import SandboxProvider
+from cloud.sandbox import server as sandbox_server
 from cloud.schema import lots as lot_rows
 from cloud.store import Store
 from parking.errors import DaikoError

@@ -29,8 +29,8 @@ def _now() -> datetime:
 
 def sim(arguments: argparse.Namespace) -> int:
     """Run a simulated lot until SIGTERM or SIGINT."""
-    from drivers.simhost import SimHost
-    from drivers.simlot import World
+    from drivers.simlot.host import SimHost
+    from drivers.simlot.world import World
 
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,7 +1,7 @@
 """The driver families that this program knows: a literal dict, nothing is discovered.
 
 To add one, write its folder (docs/adding-a-driver.md) and a line here. Simulators are not listed: no product module
-imports them (see drivers.simhost).
+imports them (see drivers.simlot.host).
 """
 
 from collections.abc import Callable, Mapping, Sequence

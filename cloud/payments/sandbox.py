@@ -8,7 +8,7 @@ import httpx
 import msgspec
 
 from cloud.payments.base import HostedPage, PaymentRequest, ProviderEvent, ProviderState
-from cloud.payments.sandbox_wire import (
+from cloud.sandbox.wire import (
     KEY_HEADER,
     SIGNATURE_HEADER,
     Opening,
@@ -26,7 +26,7 @@ _NEVER_LEFT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeou
 
 
 class SandboxProvider:
-    """Talks to `cloud.payments.sandbox_server`."""
+    """Talks to `cloud.sandbox.server`."""
 
     name = "sandbox"
 

@@ -14,9 +14,9 @@ import msgspec
 from drivers.host_link import codec
 from drivers.host_link.codec import ProblemCode
 from drivers.profile import DeviceTable, ExitTable
-from drivers.simbooks import Rate
-from drivers.simhttp import Hangup, JsonServer, Request, Response
-from drivers.simlot import World
+from drivers.simlot.books import Rate
+from drivers.simlot.http import Hangup, JsonServer, Request, Response
+from drivers.simlot.world import World
 from parking.errors import BadMessage, Code, Refused
 from parking.money import yen
 

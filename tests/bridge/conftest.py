@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from bridge.config import BridgeConfig, FeedWay, LogLevel
 from bridge.keys import Identity
-from bridge.pace import Pace
+from bridge.uplink.pace import Pace
 from parking.desk import CommandReply, Event, LinkChanged, LinkView, LotView, Snapshot, Timeline, TimelineEntry
 from parking.errors import Code, Environment, Refused
 from parking.signing import SigningKey, from_text, to_text

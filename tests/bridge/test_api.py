@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from bridge.api import LocalApi
+from bridge.local_api.api import LocalApi
 from parking.desk import (
     Command,
     CommandReply,

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import requests
 
-from bridge.api import LocalApi
+from bridge.local_api.api import LocalApi
 from parking.desk import Command, Verb
 from parking.wire import Problem, decode, encode
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bridge import keys
-from bridge.cloud_line import Refusal
 from bridge.enrol import enrol
-from bridge.uplink import Uplink
+from bridge.uplink.cloud_line import Refusal
+from bridge.uplink.uplink import Uplink
 from parking.errors import BadMessage, Code, Environment, Refused
 from parking.signing import fingerprint
 

@@ -6,7 +6,7 @@ import pytest
 import requests
 from http_message_signatures import HTTPMessageVerifier, InvalidSignature, MappingKeyResolver, algorithms
 
-from bridge.signatures import COVERED, TAG, RequestSignature
+from bridge.uplink.signatures import COVERED, TAG, RequestSignature
 from parking.signing import SigningKey
 
 KEY = SigningKey.generate(1)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.sse import MOST_BYTES, EventParser, StreamEvent
+from bridge.uplink.sse import MOST_BYTES, EventParser, StreamEvent
 from parking.errors import BadMessage
 
 TEXT = (

@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bridge.cloud_line import CloudLine, Unreachable
 from bridge.config import FeedWay
-from bridge.feed import Intake
-from bridge.pace import Backoff, Pace
-from bridge.uplink import Uplink
+from bridge.uplink.cloud_line import CloudLine, Unreachable
+from bridge.uplink.feed import Intake
+from bridge.uplink.pace import Backoff, Pace
+from bridge.uplink.uplink import Uplink
 from parking.errors import Code, Environment
 from parking.signing import SigningKey
 from parking.stay import NameKind

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from drivers import profile
-from drivers.simlot import sim_table
+from drivers.simlot.world import sim_table
 from parking.errors import Code, Environment
 
 ROOT = Path(__file__).parents[2]
@@ -101,7 +101,7 @@ def test_addresses_from_outside_replace_those_of_the_file() -> None:
 
 
 def test_every_key_of_the_profile_is_documented() -> None:
-    from drivers.simbooks import SimTable
+    from drivers.simlot.books import SimTable
 
     text = (ROOT / "docs" / "lot-profile.md").read_text(encoding="utf-8")
     tables = (profile.LotTable, profile.LotPosition, profile.FeeTable, profile.Roles, profile.DeviceTable)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from drivers import profile as profiles
 from drivers.profile import LotProfile
-from drivers.simlot import HISTORY, World
+from drivers.simlot.world import HISTORY, World
 from parking.desk import Position
 from parking.errors import Code, Environment, Refused
 from parking.money import Yen

@@ -193,7 +193,7 @@ class SandboxProcess:
     def start(self, listen: str = "127.0.0.1:0") -> "SandboxProcess":
         run_file = self.folder / "sandbox.json"
         run_file.unlink(missing_ok=True)
-        code = "import sys; from cloud.payments.sandbox_server import main; sys.exit(main(sys.argv[1:]))"
+        code = "import sys; from cloud.sandbox.server import main; sys.exit(main(sys.argv[1:]))"
         command = [sys.executable, "-c", code, "--listen", listen, "--secret", SECRET, "--webhook", self.webhook]
         command += ["--api-key", API_KEY, "--run-file", str(run_file), *self.arguments]
         self.process = subprocess.Popen(command, cwd=Path(__file__).parents[3])

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from cloud.payments.base import ProviderState
-from cloud.payments.sandbox_wire import Statement, signature
+from cloud.sandbox.wire import Statement, signature
 from cloud.views import PaymentStage
 from parking.errors import Code, DaikoError, Refused
 

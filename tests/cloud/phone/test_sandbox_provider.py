@@ -9,7 +9,7 @@ import pytest
 
 from cloud.payments.base import PaymentRequest, ProviderState
 from cloud.payments.sandbox import SandboxProvider
-from cloud.payments.sandbox_wire import Statement, signature
+from cloud.sandbox.wire import Statement, signature
 from parking.errors import BadMessage, Code, NotSent, Refused, Uncertain
 from parking.money import yen
 

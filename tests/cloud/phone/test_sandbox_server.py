@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from cloud.payments.sandbox_ledger import Ledger
-from cloud.payments.sandbox_server import main
-from cloud.payments.sandbox_wire import check
+from cloud.sandbox.ledger import Ledger
+from cloud.sandbox.server import main
+from cloud.sandbox.wire import check
 from parking.errors import BadMessage, Code, Environment
 
 SECRET = "webhook-secret"

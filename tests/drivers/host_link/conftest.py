@@ -13,7 +13,7 @@ from drivers import base, profile
 from drivers.host_link.driver import HostLink, create
 from drivers.host_link.sim import Served, serve
 from drivers.profile import LotProfile
-from drivers.simlot import World
+from drivers.simlot.world import World
 from parking.money import Yen
 from parking.stay import NameKind, StayRef
 

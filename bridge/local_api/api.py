@@ -19,8 +19,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from bridge import keys
-from bridge.door import Door, answer_problem
-from bridge.http_server import HttpServer
+from bridge.local_api.door import Door, answer_problem
+from bridge.local_api.http_server import HttpServer
 from bridge.ports import Desk
 from parking.desk import Command
 from parking.errors import BadMessage, Code, DaikoError

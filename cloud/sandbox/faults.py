@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from cloud.payments.sandbox_wire import Behaviour, Wish
+from cloud.sandbox.wire import Behaviour, Wish
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import msgspec
 
 from cloud.payments.base import ProviderState
-from cloud.payments.sandbox_wire import Opening, Statement
+from cloud.sandbox.wire import Opening, Statement
 from parking.errors import Code, Environment
 
 

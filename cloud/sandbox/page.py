@@ -9,9 +9,9 @@ from litestar.response import Redirect
 
 from cloud.pages import environment
 from cloud.payments.base import ProviderState
-from cloud.payments.sandbox_api import AnyRequest, TheConduct, TheLedger, decide
-from cloud.payments.sandbox_ledger import Ledger, Paid, Rejected
-from cloud.payments.sandbox_wire import Behaviour
+from cloud.sandbox.api import AnyRequest, TheConduct, TheLedger, decide
+from cloud.sandbox.ledger import Ledger, Paid, Rejected
+from cloud.sandbox.wire import Behaviour
 from cloud.texts import CATALOGUES, HOME, Texts
 from parking.money import yen
 

@@ -4,8 +4,8 @@ import logging
 import random
 from typing import Final, Protocol
 
-from drivers.simbooks import SimTable
-from drivers.simclock import Clockwork
+from drivers.simlot.books import SimTable
+from drivers.simlot.clock import Clockwork
 from parking.errors import Refused
 
 log = logging.getLogger(__name__)

@@ -16,9 +16,9 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 from cloud.payments.base import ProviderState
-from cloud.payments.sandbox_faults import Conduct
-from cloud.payments.sandbox_ledger import Entry, Ledger, Paid, Rejected
-from cloud.payments.sandbox_wire import KEY_HEADER, Behaviour, Complaint, Opening, Statement, Sum, Wish, read
+from cloud.sandbox.faults import Conduct
+from cloud.sandbox.ledger import Entry, Ledger, Paid, Rejected
+from cloud.sandbox.wire import KEY_HEADER, Behaviour, Complaint, Opening, Statement, Sum, Wish, read
 from parking.errors import BadMessage
 
 AnyRequest = Request[Any, Any, Any]

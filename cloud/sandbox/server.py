@@ -18,11 +18,11 @@ from typing import Final
 from litestar import Litestar
 from litestar.di import Provide
 
-from cloud.payments.sandbox_api import api
-from cloud.payments.sandbox_faults import Conduct
-from cloud.payments.sandbox_ledger import Ledger, Paid
-from cloud.payments.sandbox_page import press, show
-from cloud.payments.sandbox_post import Post
+from cloud.sandbox.api import api
+from cloud.sandbox.faults import Conduct
+from cloud.sandbox.ledger import Ledger, Paid
+from cloud.sandbox.page import press, show
+from cloud.sandbox.post import Post
 from cloud.server import Server, address, bind, forget_run_file, write_run_file
 
 log = logging.getLogger(__name__)

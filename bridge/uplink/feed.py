@@ -13,12 +13,12 @@ from typing import Final, NoReturn, TypeVar
 
 import msgspec
 
-from bridge.cloud_line import CloudLine, Refusal, Stalled, Unreachable
-from bridge.cloud_link import CloudLink
 from bridge.config import FeedWay
-from bridge.pace import Backoff, FeedChoice, Pace
 from bridge.ports import Inbox
-from bridge.sse import EventParser, StreamEvent
+from bridge.uplink.cloud_line import CloudLine, Refusal, Stalled, Unreachable
+from bridge.uplink.cloud_link import CloudLink
+from bridge.uplink.pace import Backoff, FeedChoice, Pace
+from bridge.uplink.sse import EventParser, StreamEvent
 from parking.errors import BadMessage, Bug, Code, DaikoError
 from parking.stay import LotId
 from parking.wire import Accepted, Answer, Ask, Entry, FeedBatch, Part, decode

@@ -26,8 +26,8 @@ import msgspec
 from drivers.host_link import sim as host_link
 from drivers.modbus_io import sim as modbus_io
 from drivers.profile import DeviceTable, ExitTable, LotProfile
-from drivers.simhttp import JsonServer, Request, Response
-from drivers.simlot import World
+from drivers.simlot.http import JsonServer, Request, Response
+from drivers.simlot.world import World
 from parking.errors import BadMessage, Code, DaikoError, Environment, Refused
 from parking.wire import Part, Problem
 
@@ -194,7 +194,7 @@ class SimHost:
         order = self._orders.get((request.method, path))
         try:
             if order is None:
-                raise Refused(Code.NOT_FOUND, f"nothing under {request.method} {path}", "see drivers/simhost.py")
+                raise Refused(Code.NOT_FOUND, f"nothing under {request.method} {path}", "see drivers/simlot/host.py")
             return Response(HTTPStatus.OK, msgspec.json.encode(order(request)))
         except DaikoError as error:
             body = msgspec.json.encode(Problem(code=error.code.value, detail=error.detail, remedy=error.remedy))

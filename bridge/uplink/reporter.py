@@ -7,10 +7,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from bridge.cloud_line import CloudLine, Exchange, Refusal, Unreachable
-from bridge.cloud_link import CloudLink
-from bridge.pace import Backoff, Pace
 from bridge.ports import Inbox
+from bridge.uplink.cloud_line import CloudLine, Exchange, Refusal, Unreachable
+from bridge.uplink.cloud_link import CloudLink
+from bridge.uplink.pace import Backoff, Pace
 from parking.errors import BadMessage, Bug, Code, DaikoError, Environment
 from parking.stay import LotId
 from parking.wire import Accepted, Answer, ReportBatch, ReportReply, decode

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from drivers.simclock import Clockwork, Timer
+from drivers.simlot.clock import Clockwork, Timer
 from parking.desk import Position
 from parking.stay import NameKind
 

@@ -1,8 +1,8 @@
 """The bridge's connection to the cloud, for one lot: what comes in, what goes out, and what the console hears of it.
 
-Everything is dialled from here (nothing listens in the lot) and signed (bridge.signatures). Threads: one reads the
-feed, one journals it, one reports, two answer. None of them dies of an error: what was not foreseen is logged with its
-trace, shown, and tried again.
+Everything is dialled from here (nothing listens in the lot) and signed (bridge.uplink.signatures). Threads: one reads
+the feed, one journals it, one reports, two answer. None of them dies of an error: what was not foreseen is logged with
+its trace, shown, and tried again.
 """
 
 import logging
@@ -11,15 +11,15 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from bridge.cloud_line import CloudLine
-from bridge.cloud_link import CloudLink
 from bridge.config import BridgeConfig
-from bridge.feed import Feed
 from bridge.keys import Identity
-from bridge.pace import Pace
 from bridge.ports import Inbox
-from bridge.reporter import Answers, Reporter
-from bridge.signatures import Clock, RequestSignature
+from bridge.uplink.cloud_line import CloudLine
+from bridge.uplink.cloud_link import CloudLink
+from bridge.uplink.feed import Feed
+from bridge.uplink.pace import Pace
+from bridge.uplink.reporter import Answers, Reporter
+from bridge.uplink.signatures import Clock, RequestSignature
 from parking.errors import Bug, DaikoError
 from parking.signing import SigningKey
 from parking.stay import LotId

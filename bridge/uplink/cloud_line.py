@@ -22,7 +22,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from bridge.config import BridgeConfig
-from bridge.pace import Pace
+from bridge.uplink.pace import Pace
 from parking import wire
 from parking.errors import BadMessage, Code, Environment, Refused
 from parking.wire import M, Message, Problem

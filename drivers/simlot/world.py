@@ -20,10 +20,10 @@ from typing import Final
 import msgspec
 
 from drivers.profile import LotProfile
-from drivers.simbooks import Booking, Books, Means, OpenStay, Rate, SimTable
-from drivers.simclock import Clockwork, History
-from drivers.simexit import Car, Gate, Plate, Whereabouts
-from drivers.simtraffic import Traffic
+from drivers.simlot.books import Booking, Books, Means, OpenStay, Rate, SimTable
+from drivers.simlot.clock import Clockwork, History
+from drivers.simlot.exits import Car, Gate, Plate, Whereabouts
+from drivers.simlot.traffic import Traffic
 from parking.desk import ExitKind, Position
 from parking.errors import Code, Environment, Refused
 from parking.money import Yen

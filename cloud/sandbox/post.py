@@ -9,8 +9,8 @@ from typing import Final
 import httpx
 import msgspec
 
-from cloud.payments.sandbox_faults import Conduct
-from cloud.payments.sandbox_wire import SIGNATURE_HEADER, Statement, signature
+from cloud.sandbox.faults import Conduct
+from cloud.sandbox.wire import SIGNATURE_HEADER, Statement, signature
 
 log = logging.getLogger(__name__)
 
