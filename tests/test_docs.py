@@ -74,6 +74,13 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert not anchor or anchor in anchors(linked), target
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_files_that_a_document_names_are_there(document: Path) -> None:
+    folders = "|".join((*PACKAGES, "bench", "tests", "seeds", "docs", "requirements"))
+    named = re.findall(rf"`((?:{folders})/[\w./-]+)`", document.read_text(encoding="utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_documents_that_programs_send_people_to_are_there() -> None:
     named = {
         name
