@@ -325,7 +325,7 @@ def demo(arguments: list[str]) -> NoReturn:
 def test(arguments: list[str]) -> NoReturn:
     """Run pytest; without arguments all tests, the slow ones too, on all cores."""
     workers = str(min(4, os.cpu_count() or 1))
-    together = ["-q", "-n", workers, "--dist", "loadfile", "--timeout", "120"]  # side by side each takes longer
+    together = ["-q", "-n", workers, "--dist", "loadfile"]
     become("-m", "pytest", *(arguments or together))
 
 

@@ -182,6 +182,7 @@ def confirmed_to_released(run: Path, payments: int) -> tuple[list[float], float]
             wait_for("the bridge to see the car", partial(seen, stack, bay))
             time.sleep(0.3)  # the report of the stay is on its way to the cloud
             driver.pay(bay)
+            time.sleep(0.3)  # a phone's way back from the provider to our page takes longer than the release
             wait_for("the release", partial(done, driver), 20, 0.05)
             lot.tell("drive-out", name=bay)
             wait_for("the car to go", partial(unseen, stack, bay))

@@ -1,6 +1,7 @@
 """`python -m demo`: the whole chain on this machine. See `--help`."""
 
 import argparse
+import logging
 import os
 import shutil
 import sys
@@ -19,6 +20,7 @@ from demo.stack import Stack
 def main() -> int:
     """Play the demo; 0 if every promise held."""
     options = _parser().parse_args()
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # Ctrl-C also ends the browser; no need to hear of it
     visible = not options.headless and _has_display()
     out = options.out.resolve()
     shutil.rmtree(out, ignore_errors=True)

@@ -1,11 +1,12 @@
 """A driver's phone: a real browser of a phone's size, worked like a person does."""
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 from demo.program import Trouble
 
@@ -35,7 +36,8 @@ def browsing(*, visible: bool) -> Iterator[Browser]:
         try:
             yield browser
         finally:
-            browser.close()
+            with contextlib.suppress(Error):  # it may have been ended by the same Ctrl-C
+                browser.close()
 
 
 class Phone:

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -264,7 +265,8 @@ def test_a_release_by_hand_is_confirmed_by_the_device_only(office: Office) -> No
     assert office.bridge.command(office.order(Verb.RELEASE, "15")).accepted
     office.until(lambda: (c := office.command_of("15")) and c.state is CommandState.CONFIRMED)
     assert office.releases(office.plates, "15") == 1
-    overrides = [report for report in office.bridge.reports(PLATES, 100)[1] if isinstance(report, Override)]
+    reports = partial(office.bridge.reports, PLATES, 100)
+    overrides = office.until(lambda: [report for report in reports()[1] if isinstance(report, Override)])
     assert [(one.actor, one.outcome) for one in overrides] == [("Tanaka", "confirmed")]
 
 
@@ -282,7 +284,7 @@ def test_a_repeated_order_acts_once(office: Office) -> None:
 def test_a_hold_keeps_the_gate_open_until_it_is_ended(office: Office) -> None:
     assert office.bridge.command(office.order(Verb.HOLD_OPEN, "OUT1", lot=GATED)).accepted
     office.until(lambda: (c := office.command_of("OUT1", GATED)) and c.state is CommandState.CONFIRMED)
-    held = office.until(lambda: next(e for e in office.bridge.snapshot().exits if e.exit == "OUT1" and e.held))
+    held = office.until(lambda: next((e for e in office.bridge.snapshot().exits if e.exit == "OUT1" and e.held), None))
     assert held.position is Position.OPEN
     assert office.bridge.command(office.order(Verb.END_HOLD, "OUT1", lot=GATED)).accepted
     office.gated.wait_history("gate_down", exit="OUT1")

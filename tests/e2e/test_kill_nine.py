@@ -110,7 +110,7 @@ def test_a_plug_pulled_at_any_moment_breaks_no_promise(stack: Stack, seed: int) 
     ledger = wait_for(
         f"money at rest ({victim} killed {delay:.3f} s after the approval of {stay} in {name})",
         lambda: at_rest(stack, before + 1),
-        25,
+        20,
         0.1,
     )
     acts = releases(stack, name, stay) - was
