@@ -26,6 +26,8 @@ from parking.wire import Entry, Refused, Report
 
 log = logging.getLogger(__name__)
 
+Place = tuple[int, str, str]
+"""Lot, and kind and name of a stay: where cases can be rivals."""
 BATCH = 200
 INTEND_SECONDS = 5.0
 
@@ -35,8 +37,14 @@ class _Staged:
     """What one transaction has changed so far; merged into the core only when it is committed."""
 
     cases: dict[Key, Case] = field(default_factory=dict)
+    by_place: dict[Place, set[Key]] = field(default_factory=dict)
     effects: list[tuple[Case, relay.Effect, Reply | None]] = field(default_factory=list)
     done: list[Callable[[], None]] = field(default_factory=list)
+
+    def put(self, case: Case) -> None:
+        """A case as it stands within the transaction."""
+        self.cases[case.key] = case
+        self.by_place.setdefault(_place(case), set()).add(case.key)
 
 
 class Core:
@@ -58,6 +66,9 @@ class Core:
         self._scene, self._perform, self._show = scene, perform, show
         self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._cases: dict[Key, Case] = {case.key: case for case in journal.open_cases()}
+        self._by_place: dict[Place, set[Key]] = {}
+        for case in self._cases.values():
+            self._by_place.setdefault(_place(case), set()).add(case.key)
         self._timers: list[tuple[datetime, Key]] = []
         self._recovering: set[Key] = {key for key, case in self._cases.items() if case.phase in _UNPROVEN}
         self._recovered = threading.Event()
@@ -197,11 +208,20 @@ class Core:
         for key, case in staged.cases.items():
             if case.over:
                 self._cases.pop(key, None)
+                self._forget_place(case)
             else:
                 self._cases[key] = case
+                self._by_place.setdefault(_place(case), set()).add(key)
                 if case.due is not None:
                     heapq.heappush(self._timers, (case.due, key))
             self._show(case_view(case))
+
+    def _forget_place(self, case: Case) -> None:
+        place = _place(case)
+        there = self._by_place.get(place, set())
+        there.discard(case.key)
+        if not there:
+            self._by_place.pop(place, None)
 
     def _carry_out(self, case: Case, effect: relay.Effect, reply: Reply | None) -> None:
         match effect:
@@ -233,10 +253,12 @@ class Core:
                 self.report(tx, lot, Refused(number=entry.number, at=now, code=error.code, detail=error.detail))
                 continue
             case = open_case(completion, now)
-            tx.put_case(case, packed)
+            begun, effects = relay.step(case, relay.Start(), now, self._scene(case, self._has_rival(case, staged)))
+            tx.put_case(begun, packed)
             self._record(tx, None, case, now)
-            staged.cases[case.key] = case
-            self._step(tx, case.key, relay.Start(), now, staged, None)
+            self._record(tx, case, begun, now)
+            staged.put(begun)
+            staged.effects += [(begun, effect, None) for effect in effects]
         tx.advance_cursor(lot)
 
     def _step(
@@ -251,15 +273,17 @@ class Core:
         if new != case:
             tx.put_case(new)
             self._record(tx, case, new, now)
-            staged.cases[key] = new
+            staged.put(new)
         staged.effects += [(new, effect, reply) for effect in effects]
         if isinstance(event, relay.Proof) or new.over:
             staged.done.append(lambda: self._looked(key))
 
     def _has_rival(self, case: Case, staged: _Staged) -> bool:
         """Whether an earlier completion for the same stay is still open, or a later one is already being sent."""
-        for other in {**self._cases, **staged.cases}.values():
-            if other.key == case.key or other.lot != case.lot or other.over or not other.stay.same_as(case.stay):
+        place = _place(case)
+        for key in self._by_place.get(place, _NONE) | staged.by_place.get(place, _NONE):
+            other = staged.cases.get(key) or self._cases.get(key)
+            if other is None or key == case.key or other.over or not other.stay.same_as(case.stay):
                 continue
             if other.number < case.number or other.phase in _UNPROVEN:
                 return True
@@ -292,4 +316,9 @@ class Core:
             message.reply.settle(error)
 
 
+def _place(case: Case) -> Place:
+    return (case.lot, case.stay.kind.value, case.stay.name)
+
+
+_NONE: frozenset[Key] = frozenset()
 _UNPROVEN = (CasePhase.SENDING, CasePhase.IN_DOUBT)

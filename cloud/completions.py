@@ -36,8 +36,8 @@ async def issue(
 ) -> Completion:
     """Give the payment the lot's next number and sign; the feed is rung after the commit."""
     # the row lock of this update is what keeps numbers gap-free and in commit order
-    await tx.connection.execute(update(lots).where(lots.c.id == lot).values(completions=lots.c.completions + 1))
-    number = (await tx.connection.execute(select(lots.c.completions).where(lots.c.id == lot))).scalar_one()
+    next_number = update(lots).where(lots.c.id == lot).values(completions=lots.c.completions + 1)
+    number = (await tx.connection.execute(next_number.returning(lots.c.completions))).scalar_one()
     completion = Completion(key.key_id, lot, number, stay, amount, paid_at, valid_until, exit_)
     row = {"lot_id": lot, "number": number, "order_id": order_id, "packed": sign(completion, key), "issued_at": now}
     await tx.connection.execute(insert(completions).values(**row))

@@ -37,6 +37,10 @@ log = logging.getLogger(__name__)
 
 OUTBOX: Final = "outbox"
 """The bell that tells of new provider commands."""
+_GONE: Final = exists().where(
+    stays.c.lot_id == payments.c.lot_id, stays.c.stay_key == payments.c.stay_key, stays.c.closed_at.is_not(None)
+)
+"""Whether the lot reported that the stay of a payment has ended."""
 _VERBS: Final = {Capture: "capture", Void: "void", Refund: "refund"}
 
 
@@ -67,22 +71,26 @@ class Orders:
             "reason": event.reason[:500],
         }
         await tx.connection.execute(insert(provider_events).values(**values))
-        mine = payments.c.order_id == event.order_id
-        await tx.connection.execute(update(payments).where(mine).values(provider_ref=event.provider_ref, poll_at=None))
-        return await self.advance(tx, event.order_id, event, now)
+        return await self._advance(tx, row, event, now, {"provider_ref": event.provider_ref, "poll_at": None})
 
     async def advance(self, tx: Transaction, order_id: str, event: Event, now: datetime) -> tuple[Alarm, ...]:
         """Let an event act on a payment, with all that follows; returns the alarms it raised.
 
         Raises Refused(NOT_FOUND) if there is no such order.
         """
-        row = await self._row(tx.connection, order_id)
-        before = payment_of(row, stay_gone=await _gone(tx.connection, row))
+        return await self._advance(tx, await self._row(tx.connection, order_id), event, now, {})
+
+    async def _advance(
+        self, tx: Transaction, row: RowMapping, event: Event, now: datetime, learnt: dict[str, object]
+    ) -> tuple[Alarm, ...]:
+        """Let an event act on the payment in `row`, and store it with what else was `learnt` of it."""
+        before = payment_of(row, stay_gone=row["stay_gone"])
         after, effects = step(before, event, now, self.limits)
         for effect in effects:
             await self._bring_about(tx, row, effect, now)
+        changed = dict(learnt)
         if after != before:
-            changed = {
+            changed |= {
                 "standing": after.standing.value,
                 "code": after.code,
                 "authorized_at": after.authorized_at,
@@ -91,9 +99,11 @@ class Orders:
                 "changed_at": now,
                 "version": row["version"] + 1,
             }
-            await tx.connection.execute(update(payments).where(payments.c.order_id == order_id).values(**changed))
             tx.ring(("payment", row["token"]))
-            log.info("order %s: %s → %s %s", order_id, before.standing, after.standing, after.code)
+            log.info("order %s: %s → %s %s", row["order_id"], before.standing, after.standing, after.code)
+        if changed:
+            mine = payments.c.order_id == row["order_id"]
+            await tx.connection.execute(update(payments).where(mine).values(**changed))
         return tuple(effect for effect in effects if isinstance(effect, Alarm))
 
     async def pass_time(self, tx: Transaction, order_id: str, now: datetime) -> None:
@@ -114,7 +124,7 @@ class Orders:
 
     async def _row(self, db: AsyncConnection, order_id: str) -> RowMapping:
         query = (
-            select(payments, quotes.c.exit_id)
+            select(payments, quotes.c.exit_id, _GONE.label("stay_gone"))
             .join(quotes, quotes.c.token == payments.c.token)
             .where(payments.c.order_id == order_id)
             .with_for_update(of=payments)
@@ -170,10 +180,6 @@ async def stay_gone(db: AsyncConnection, lot: int, stay_key: str) -> bool:
     """Whether the lot reported that this stay has ended."""
     query = exists().where(stays.c.lot_id == lot, stays.c.stay_key == stay_key, stays.c.closed_at.is_not(None))
     return bool((await db.execute(select(query))).scalar())
-
-
-async def _gone(db: AsyncConnection, row: RowMapping) -> bool:
-    return await stay_gone(db, row["lot_id"], row["stay_key"])
 
 
 async def _known(db: AsyncConnection, event: ProviderEvent) -> bool:

@@ -183,6 +183,21 @@ def test_a_second_payment_for_the_same_stay_waits_for_no_one_and_is_refused(stag
     assert stage.phase(1) is CasePhase.CHECKING
 
 
+def test_a_later_payment_for_the_same_stay_is_taken_once_the_first_is_over(stage: Stage) -> None:
+    stage.core.accept(LOT, [entry(1)], 5)
+    settle(stage, stage.next(relay.Act))
+    assert stage.core._by_place == {}
+    stage.core.accept(LOT, [entry(2)], 5)
+    assert stage.next(relay.Act).number == 2
+
+
+def test_two_payments_for_one_stay_in_one_batch_act_once(stage: Stage) -> None:
+    stage.core.accept(LOT, [entry(1), entry(2)], 5)
+    assert stage.next(relay.Act).number == 1
+    assert stage.phase(2) is CasePhase.REFUSED
+    assert stage.effects.empty()
+
+
 def test_after_a_crash_doubts_are_looked_into_before_recovery_is_over(path: Path) -> None:
     with staged(path) as before:
         before.core.accept(LOT, [entry(1), entry(2, bay="8")], 5)
