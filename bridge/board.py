@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from parking.desk import (
     CaseChanged,
+    CasePhase,
     CaseView,
     CommandView,
     Event,
@@ -29,6 +30,8 @@ from parking.desk import (
 )
 
 RING: Final = 5000
+KEPT_CASES: Final = 1000
+_OVER: Final = (CasePhase.SETTLED, CasePhase.REFUSED)
 Body = StayChanged | StayGone | ExitChanged | CaseChanged | LinkChanged
 
 
@@ -103,6 +106,9 @@ class Board:
             if self._cases.get(view.key) != view:
                 self._cases[view.key] = view
                 self._publish(CaseChanged(case=view))
+            if len(self._cases) > KEPT_CASES:
+                ended = next((key for key, case in self._cases.items() if case.phase in _OVER), None)
+                self._cases.pop(ended or "", None)  # the journal keeps it; the board would grow for ever
 
     def exit_read(self, view: ExitView) -> None:
         """Set an exit's row from a reading, keeping the last order shown. A mere new time is no event each second."""

@@ -59,14 +59,17 @@ class LotWatch:
     def case_changed(self, view: CaseView) -> None:
         """A case has moved: the stay that it is for is shown in its light."""
         self._board.case(view)
-        with self._guard:
-            self._cases[view.stay.key] = view
+        with self._guard:  # also while showing: a car that leaves just now must not be put back on the board
             stay = next((one for one in self._known.values() if one.ref.same_as(view.stay)), None)
-            if stay is not None and view.phase is CasePhase.SETTLED and not stay.settled:
-                stay = self._known[stay.ref.key] = replace(stay, settled=True)
-                settled = stay
+            if stay is None and view.phase in (CasePhase.SETTLED, CasePhase.REFUSED):
+                self._cases.pop(view.stay.key, None)
+                return
+            self._cases[view.stay.key] = view
+            if stay is None:
+                return
+            if view.phase is CasePhase.SETTLED and not stay.settled:
+                settled = stay = self._known[stay.ref.key] = replace(stay, settled=True)
                 self._core.put(Write(lambda tx: tx.put_stay(self._lot.lot, settled, still_open=True)))
-        if stay is not None:
             self._show(stay)
 
     def read_exits(self, machine: Machine) -> None:
@@ -113,12 +116,12 @@ class LotWatch:
             for stay in (*change.opened, *change.updated):
                 self._known[stay.ref.key] = stay
             left = [self._cases.pop(stay.ref.key, None) for stay in change.closed]
-        if change.opened or change.closed or change.updated:
-            self._core.put(Write(lambda tx: self._write(tx, change, now)))
-        for stay in change.closed:
-            self._board.stay_gone(f"{self._lot.lot}/{stay.ref.key}")
-        for stay in (*change.opened, *change.updated):
-            self._show(stay)
+            if change.opened or change.closed or change.updated:
+                self._core.put(Write(lambda tx: self._write(tx, change, now)))
+            for stay in change.closed:
+                self._board.stay_gone(f"{self._lot.lot}/{stay.ref.key}")
+            for stay in (*change.opened, *change.updated):
+                self._show(stay)
         for case in left:
             if case is not None and case.phase is CasePhase.IN_DOUBT:
                 key: Key = (case.lot, case.number)

@@ -3,8 +3,9 @@
 import threading
 from datetime import UTC, datetime, timedelta
 
-from bridge.board import RING, Board
-from parking.desk import CommandState, CommandView, ExitKind, ExitView, LinkView, Position
+from bridge.board import KEPT_CASES, RING, Board
+from parking.desk import CasePhase, CaseView, CommandState, CommandView, ExitKind, ExitView, LinkView, Position
+from parking.stay import NameKind, StayRef
 
 T0 = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 
@@ -76,6 +77,18 @@ def test_a_link_keeps_its_since_while_its_state_lasts() -> None:
         board.link(LinkView(link="1001/cloud", kind="cloud", up=up, since=T0 + timedelta(seconds=second)))
         since = board.snapshot(T0).links[0].since
         assert since == T0 + timedelta(seconds=2 if not up else 0)
+
+
+def test_the_board_forgets_old_cases_but_never_an_open_one() -> None:
+    board = make()
+    for number in range(1, KEPT_CASES + 50):
+        phase = CasePhase.IN_DOUBT if number == 1 else CasePhase.SETTLED
+        stay = StayRef(NameKind.BAY, "7", T0)
+        board.case(CaseView(lot=1001, number=number, stay=stay, amount=100, phase=phase, since=T0))
+    shown = [case.number for case in board.snapshot(T0).cases]
+    assert len(shown) == KEPT_CASES
+    assert shown[0] == 1
+    assert shown[-1] == KEPT_CASES + 49
 
 
 def test_waiting_ends_with_an_event_or_with_the_bridge() -> None:

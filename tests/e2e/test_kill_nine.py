@@ -125,7 +125,11 @@ def test_a_plug_pulled_at_any_moment_breaks_no_promise(stack: Stack, seed: int) 
     elif name == PLATES:
         lot.tell("hand-release", exit=stay)
         lot.tell("drive-out", name=stay)
-    wait_for(f"{stay} to leave", lambda: lot_left(stack, name, stay), 20)
+    try:
+        wait_for(f"{stay} to leave", lambda: lot_left(stack, name, stay), 15)
+    except Trouble as error:
+        shown = [view for view in stack.snapshot()["stays"] if view["stay"]["name"] == stay]
+        pytest.fail(f"{error}; {acts} releases; shown {shown}; lot: {lot.history()[-8:]}; {stack.bridge.tail()}")
 
 
 def lot_left(stack: Stack, name: str, stay: str) -> bool:
