@@ -1,4 +1,4 @@
-"""`python -m cloud`: serve, lot add, enrol-code, revoke, payments, sandbox (see docs/cloud-config.md)."""
+"""`python -m cloud`: serve, lot add, lot qr, enrol-code, revoke, payments, sandbox (see docs/cloud-config.md)."""
 
 import argparse
 import asyncio
@@ -7,7 +7,9 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
+import segno
 from litestar.types import ControllerRouterHandler
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,7 +21,7 @@ from cloud.payments.sandbox import SandboxProvider
 from cloud.sandbox import server as sandbox_server
 from cloud.schema import lots as lot_rows
 from cloud.store import Store
-from parking.errors import DaikoError
+from parking.errors import Code, DaikoError, Environment
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("profile", type=Path)
     add.add_argument("--operator", type=int, default=1, help="number of the operator that owns the lot")
     add.add_argument("--operator-name", default="", help="the operator's name, when it is new")
+    qr = command(lot, "qr", _lot_qr, "Draw the QR code of a lot's poster, or of one bay or exit lane in it.")
+    qr.add_argument("lot", help="lot code")
+    qr.add_argument("--spot", default="", help="bay number or exit lane that the poster hangs at")
+    qr.add_argument("--out", type=Path, required=True, metavar="FILE.svg", help="where to write the picture")
     code = command(commands, "enrol-code", _enrol_code, "Make a one-time code (15 minutes) for the bridge of a lot.")
     code.add_argument("lot", nargs="+", help="lot code or number; several for a bridge that serves several lots")
     revoke = command(commands, "revoke", _revoke, "Refuse a bridge from now on.")
@@ -117,6 +123,24 @@ async def _add_lot(config: CloudConfig, options: argparse.Namespace) -> None:
         async with store.write() as tx:
             new = await lots.add(tx, row, exits, (options.operator, name))
         print(f"lot {row['id']} ({row['code']}) {'onboarded' if new else 'brought up to date'}")
+
+    await _with_store(config, work)
+
+
+async def _lot_qr(config: CloudConfig, options: argparse.Namespace) -> None:
+    if not config.public_url:
+        raise Environment(Code.CONFIG, "public_url is empty", "a poster needs the address that phones reach: set it")
+
+    async def work(store: Store) -> None:
+        async with store.read() as db:
+            found = await lots.by_code(db, options.lot)
+        url = f"{config.public_url}/l/{found.code}" + (f"/{quote(options.spot, safe='')}" if options.spot else "")
+        try:
+            segno.make_qr(url, error="q").save(str(options.out), kind="svg", scale=10, border=4)
+        except OSError as error:
+            detail = f"{options.out}: {error.strerror}"
+            raise Environment(Code.DISK, detail, "check the folder and its permissions") from error
+        print(url)
 
     await _with_store(config, work)
 

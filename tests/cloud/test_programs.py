@@ -1,5 +1,6 @@
 """The programs as they run: `python -m cloud` serves, onboards, enrols, takes a phone's payment and ends cleanly."""
 
+import io
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import requests
+import segno
 
 from cloud.__main__ import main
 from parking.outcome import Level
@@ -160,3 +162,19 @@ def test_a_port_in_use_is_said(programs, capsys):
         programs.configure("http://127.0.0.1:9", taken.getsockname()[1])
         assert main(["serve", "--config", str(programs.config)]) == 1
     assert "[port-busy]" in capsys.readouterr().err
+
+
+def test_a_posters_code_leads_to_its_lot_and_spot(programs, tmp_path):
+    programs.configure("http://127.0.0.1:1")
+    programs.run("lot", "add", str(ROOT / "seeds/lots/bay-plates.toml"))
+    picture = tmp_path / "bay-7.svg"
+    missing = programs.run("lot", "qr", "WAKABA1", "--out", str(picture))
+    assert missing.returncode == 1
+    assert "public_url" in missing.stderr
+    programs.config.write_text('public_url = "https://pay.example"\n' + programs.config.read_text())
+    drawn = programs.run("lot", "qr", "wakaba1", "--spot", "7", "--out", str(picture))
+    assert (drawn.returncode, drawn.stdout) == (0, "https://pay.example/l/WAKABA1/7\n")
+    expected = io.BytesIO()
+    segno.make_qr("https://pay.example/l/WAKABA1/7", error="q").save(expected, kind="svg", scale=10, border=4)
+    assert picture.read_bytes() == expected.getvalue()
+    assert programs.run("lot", "qr", "ZZZZZZ9", "--out", str(picture)).returncode == 1
