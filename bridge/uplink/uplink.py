@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from bridge.config import BridgeConfig
@@ -61,7 +62,7 @@ class Uplink:
         self._spawn("intake", feed.intake.run, None)
         self._spawn("reports", lambda: self._repeat(reporter.step, reporter.failed), self._lines[1])
         for number, line in enumerate(self._lines[2:], 1):
-            self._spawn(f"answers-{number}", lambda line=line: self._answers.run(line), line)  # type: ignore[misc]
+            self._spawn(f"answers-{number}", partial(self._answers.run, line), line)
 
     def stop(self) -> None:
         """End within 2 s, whatever the cloud does; a thread still in a connect ends by itself after it."""
