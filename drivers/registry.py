@@ -56,7 +56,7 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 "ja": "Modbus RTU/TCP のリレー・入力ボード、ロック板コントローラー",
                 "en": "Modbus RTU/TCP relay and input boards, lock-plate controllers",
             },
-            schemes=frozenset({"", "socket", "rfc2217", "spy", "tcp"}),
+            schemes=frozenset({"", "socket", "rfc2217", "spy"}),
         ),
         "host_link": Family(
             create=host_link.create,
