@@ -29,15 +29,15 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
+
+from requirements.system import VERSION, apt_rights, choose, has_display, missing_for
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 TOOLS = ROOT / ".tools"
 LOCKS = ROOT / "requirements"
-VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 WINDOWS = sys.platform == "win32"
 SCRIPTS = VENV / ("Scripts" if WINDOWS else "bin")
 PYTHON = SCRIPTS / ("python.exe" if WINDOWS else "python")
@@ -55,109 +55,12 @@ def say(text: str) -> None:
     print(f"[daiko] {text}", flush=True)
 
 
-# --- what the operating system must bring ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Need:
-    """Something that the operating system brings: what for, how it shows (all that is named), apt's packages.
-
-    Each package is a tuple of names; the first that apt knows is taken.
-    """
-
-    what: str
-    why: str
-    packages: tuple[tuple[str, ...], ...]
-    library: str = ""
-    programs: tuple[str, ...] = ()
-    header: str = ""
-
-    def missing(self, libraries: str) -> bool:
-        """Whether it is not there, given the dynamic linker's list."""
-        program = not self.programs or any(shutil.which(name) for name in self.programs)
-        header = Path("/usr/include", self.header).exists()  # of no header: the folder
-        return self.library not in libraries or not program or not header or (self is FONT and not japanese_font())
-
-
-QT = {
-    "libGL.so.1": ("libgl1",),
-    "libEGL.so.1": ("libegl1",),
-    "libglib-2.0.so.0": ("libglib2.0-0t64", "libglib2.0-0"),
-    "libfontconfig.so.1": ("libfontconfig1",),
-    "libxkbcommon.so.0": ("libxkbcommon0",),
-    "libdbus-1.so.3": ("libdbus-1-3",),
-}
-QT_ON_X11 = {
-    "libxcb-cursor.so.0": ("libxcb-cursor0",),
-    "libxcb-icccm.so.4": ("libxcb-icccm4",),
-    "libxcb-keysyms.so.1": ("libxcb-keysyms1",),
-    "libxcb-shape.so.0": ("libxcb-shape0",),
-    "libxkbcommon-x11.so.0": ("libxkbcommon-x11-0",),
-}
-FONT = Need("a Japanese font", "readable Japanese", (("fonts-ipafont-gothic",),))
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BROWSER = Need("chromium", "the driver's phone in demo and tests", (("chromium",),), programs=BROWSERS)
-PEERS = (
-    Need("mbpoll", "a Modbus peer that is not ours", (("mbpoll",),), programs=("mbpoll",)),
-    Need("libmodbus", "a Modbus peer that is not ours", (("libmodbus-dev",),), header="modbus/modbus.h"),
-    Need("a C compiler", "building that peer", (("gcc",), ("libc6-dev",)), programs=("cc", "gcc"), header="stdio.h"),
-)
-
-
-def japanese_font() -> bool:
-    """Whether there is a font that shows Japanese, by its file's name."""
-    known = re.compile(r"ipag|ipaex|cjk|takao|vl-?gothic|mplus|migu|notosansjp", re.IGNORECASE)
-    folders = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), Path.home() / ".local/share/fonts")
-    return any(known.search(file.name) for folder in folders for file in folder.rglob("*.[to]t[fc]"))
-
-
-def has_display() -> bool:
-    """Whether a window could appear."""
-    return WINDOWS or sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def missing_for(purpose: str) -> list[Need]:
-    """What `purpose` (a subcommand) wants from the operating system and lacks; Windows and macOS bring everything."""
-    if not sys.platform.startswith("linux") or purpose == "lock":
-        return []
-    libraries = QT | (QT_ON_X11 if has_display() else {})
-    wanted = [Need(name, "the console's window", (packages,), library=name) for name, packages in libraries.items()]
-    wanted += [FONT, BROWSER, *(PEERS if purpose in {"setup", "test", "check"} else ())]
-    tool = shutil.which("ldconfig", path=f"{os.environ.get('PATH', '')}:/sbin:/usr/sbin")
-    present = _output(tool, "-p") if tool else " ".join(libraries)  # no ldconfig: not glibc, nothing to say
-    missing = [need for need in wanted if need.missing(present)]
-    if not PYTHON.exists() and not importlib.util.find_spec("ensurepip") and not importlib.util.find_spec("pip"):
-        missing.append(
-            Need("ensurepip", "a Python environment of its own", ((f"python{VERSION}-venv", "python3-venv"),))
-        )
-    return missing
-
-
-def apt_rights() -> tuple[str, ...] | None:
-    """What to put before apt-get: nothing for root, sudo where it asks no password; None if we may not install."""
-    if os.environ.get("DAIKO_NO_APT") or not shutil.which("apt-get"):
-        return None
-    if os.geteuid() == 0:
-        return ("env", "DEBIAN_FRONTEND=noninteractive")
-    sudo = shutil.which("sudo")
-    if sudo and subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode == 0:
-        return ("sudo", "-n", "env", "DEBIAN_FRONTEND=noninteractive")
-    return None
-
-
-def choose(packages: Sequence[tuple[str, ...]]) -> tuple[list[str], list[str]]:
-    """For each tuple of names the first that apt can install; and those of which apt knows none."""
-    names = [name for alternatives in packages for name in alternatives]
-    policy = _output("apt-cache", "policy", *names)
-    known = set(re.findall(r"^(\S+):\n  Installed: .*\n  Candidate: (?!\(none\))", policy, re.MULTILINE))
-    chosen = [next((name for name in names if name in known), "") for names in packages]
-    unknown = [names[-1] for names, name in zip(packages, chosen, strict=True) if not name]
-    return [name for name in dict.fromkeys(chosen) if name], unknown
+# --- the operating system ------------------------------------------------------------------------------------------
 
 
 def install_system_packages(purpose: str) -> None:
     """Install what is missing with one apt-get line, or print the line and go on."""
-    missing = missing_for(purpose)
+    missing = missing_for(purpose, environment=PYTHON.exists())
     if not missing:
         return
     for why in dict.fromkeys(need.why for need in missing):
@@ -166,7 +69,7 @@ def install_system_packages(purpose: str) -> None:
     if rights is not None:
         apt_install(rights, [names for need in missing for names in need.packages])
         importlib.invalidate_caches()
-        missing = missing_for(purpose)
+        missing = missing_for(purpose, environment=PYTHON.exists())
     if missing:
         say(f"going on without {', '.join(need.what for need in missing)}; to install it:")
         known, unknown = choose([names for need in missing for names in need.packages])
@@ -294,16 +197,13 @@ def _run_quietly(arguments: Sequence[str], env: dict[str, str]) -> tuple[int, st
     return done.returncode, done.stdout.decode(errors="replace")
 
 
-def _output(*arguments: str) -> str:
-    return _run_quietly(arguments, os.environ | {"LC_ALL": "C"})[1]
-
-
 # --- the subcommands -------------------------------------------------------------------------------------------------
 
 
 def program_environment() -> dict[str, str]:
     """The environment of everything that runs in `.venv`: its programs first, UTF-8, no window where none can be."""
     env = os.environ | {"PYTHONUTF8": "1", "PATH": f"{SCRIPTS}{os.pathsep}{os.environ.get('PATH', '')}"}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # dozens of programs start here, and each would compile all it imports
     if not has_display():
         env.setdefault("QT_QPA_PLATFORM", "offscreen")
     return env
@@ -324,9 +224,14 @@ def demo(arguments: list[str]) -> NoReturn:
 
 def test(arguments: list[str]) -> NoReturn:
     """Run pytest; without arguments all tests, the slow ones too, on all cores."""
-    workers = str(min(4, os.cpu_count() or 1))
-    together = ["-q", "-n", workers, "--dist", "loadfile"]
+    workers = str(min(8, 2 * (os.cpu_count() or 1)))  # most tests wait for programs, more than they compute
+    together = ["-q", "-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
     become("-m", "pytest", *(arguments or together))
+
+
+def faults(arguments: list[str]) -> NoReturn:
+    """Run all fault rigs at full size, about an hour, and print what they tried; --help says more."""
+    become("-m", "tests.rigs.faults", *arguments)
 
 
 def bench(arguments: list[str]) -> int:
@@ -337,6 +242,11 @@ def bench(arguments: list[str]) -> int:
         return 2
     runs = [[str(PYTHON), "-m", f"bench.{name}", *arguments[1:]] for name in arguments[:1] or known]
     return max((subprocess.call(each, env=program_environment(), cwd=ROOT) for each in runs), default=0)
+
+
+def simulate(arguments: list[str]) -> NoReturn:
+    """Drive the decisions through worlds full of faults (--seeds N), or every interleaving of one (--explore)."""
+    become("-m", "bridge", "simulate", *arguments)
 
 
 def check(arguments: list[str]) -> int:
@@ -374,13 +284,22 @@ def setup(_arguments: list[str]) -> int:
     return 0
 
 
-COMMANDS = {"setup": setup, "demo": demo, "test": test, "check": check, "bench": bench, "lock": lock}
+COMMANDS = {
+    "setup": setup,
+    "demo": demo,
+    "test": test,
+    "simulate": simulate,
+    "check": check,
+    "faults": faults,
+    "bench": bench,
+    "lock": lock,
+}
 
 
 def main() -> int:
     """Set up for one subcommand and run it; the exit code is its own."""
     parser = argparse.ArgumentParser("dev.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    lines = [f"{name:7} {(function.__doc__ or '').splitlines()[0]}" for name, function in COMMANDS.items()]
+    lines = [f"{name:9} {(function.__doc__ or '').splitlines()[0]}" for name, function in COMMANDS.items()]
     parser.add_argument("command", choices=COMMANDS, metavar="command", help="\n".join(lines))
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="handed on to the command")
     chosen = parser.parse_args()

@@ -2,44 +2,54 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from functools import partial
 
-from bridge import relay
+from msgspec.structs import replace
+
+from bridge.anchor import Anchor, fingerprints
 from bridge.board import Board
-from bridge.case import Case
+from bridge.by_hand import ByHand
 from bridge.config import BridgeConfig
 from bridge.core import Core
+from bridge.day_rounds import DayRounds
+from bridge.enrol import advice, enrolled, software
+from bridge.fallback import FallbackLog
 from bridge.journal import Journal
-from bridge.keys import Identity, load_identity, load_key
+from bridge.lines import Lines
 from bridge.local_api.api import LocalApi
+from bridge.lookout import RECOVERY_SECONDS, Lookout, kept_time
+from bridge.lot_keys import keys_for
+from bridge.lot_page.server import open_lot_page
 from bridge.machines import LotMachines, Tapping
-from bridge.messages import ForCase
+from bridge.offline import Offline, open_offline
 from bridge.orders import Orders
+from bridge.plate_book import open_plates
+from bridge.port_jobs import PortJobs
 from bridge.ports import Desk, Inbox
-from bridge.uplink.uplink import Uplink
-from bridge.views import case_view
+from bridge.recordings import Recordings
+from bridge.reserve import Reserve
+from bridge.secret_store import open_store
+from bridge.sign_on import SignOn
+from bridge.stays import KnownStay
+from bridge.steady_clock import SteadyClock
+from bridge.views import case_view, exit_views, lot_views
 from bridge.watch import LotWatch
-from bridge.worker import PortWorker, Urgency
-from drivers.base import Role
-from drivers.profile import DeviceTable
-from drivers.recorder import Recorder
-from drivers.transport import Tap
-from parking.desk import CaseView, Command, CommandReply, Event, ExitView, LinkView, LotView, Snapshot, Timeline
-from parking.errors import Code, Environment, NotSent
-from parking.signing import KeyRing, SigningKey
+from parking.commands import Command, CommandReply, Redeem, RedeemReply, SignedIn, SignIn, SignOut
+from parking.desk import CaseView, Event, LinkView, Snapshot, Timeline
+from parking.errors import Code, DaikoError, Environment, NotSent
+from parking.reports import Report
+from parking.signing import KeyRing
 from parking.stay import LotId
-from parking.wire import Answer, Ask, Entry, NotFound, Report
+from parking.wire import Answer, Ask, Entry
 
 log = logging.getLogger(__name__)
 
-RECOVERY_SECONDS = 5.0
-"""How long the feed stays shut at start for doubts of the last run to be looked into."""
-
 COMMIT_SECONDS = 10.0
+SIGN_ON_SECONDS = 1.0
+"""How long signing in waits for the journal; it goes on without."""
+
 RECENT_CASES = 300
-SECRET_OPTIONS = ("api_key", "password", "secret")
-"""Driver options whose values never go into a recording."""
 
 
 class Bridge(Inbox, Desk):
@@ -48,23 +58,27 @@ class Bridge(Inbox, Desk):
     def __init__(
         self,
         config: BridgeConfig,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] | None = None,
         tapping: Tapping | None = None,
     ) -> None:
-        """Open the journal and make the drivers; raises Environment with a remedy if that cannot be done.
+        """Make the drivers; raises Environment with a remedy if that cannot be done. A bad disk keeps nobody from it.
 
-        `tapping` sees the bytes of the devices; by default a recorder does, if the configuration wants one.
+        `clock` is a SteadyClock by default. `tapping` sees the bytes of the devices; by default a recorder does, if the
+        configuration wants one.
         """
+        clock = SteadyClock() if clock is None else clock
         self._config, self._clock = config, clock
         config.data.mkdir(parents=True, exist_ok=True)
         self._enrolled = enrolled(config)
-        self._recorders: list[Recorder] = []
-        self._lots = {
-            lot: LotMachines(profile, clock, tapping or partial(self._record, lot))
-            for lot, profile in config.lots.items()
-        }
-        self._journal = Journal(config.data / "journal.db")
-        self._board = Board(_lot_views(config), _exit_views(config), clock())
+        self._recordings = Recordings(config, clock)
+        self._reserve = Reserve(config.data)
+        self._journal = Journal(config.data / "journal.db", patient=True)
+        self._keys = keys_for(config, self._enrolled, clock)
+        self._plates = open_plates(config, self._journal, self._keys.of)
+        self._lots = self._make_lots(tapping)
+        self._open_journal()
+        self._keep_up_with_cloud_time()
+        self._board = Board(lot_views(config.lots), exit_views(config.lots), clock())
         identity = self._enrolled[0] if self._enrolled else None
         self._generation = identity.generation if identity else 1
         self._core = Core(
@@ -73,129 +87,219 @@ class Bridge(Inbox, Desk):
             generation=self._generation,
             clock=clock,
             scene=lambda case, rival: self._lots[case.lot].scene(case, rival),
-            perform=self._perform,
+            perform=lambda case, effect: self._jobs.perform(case, effect),
             show=self._show,
         )
-        self._workers: dict[tuple[LotId, str], PortWorker] = {}
+        self._sign_on = self._make_sign_on()
+        self._anchor = Anchor(
+            core=self._core,
+            lots=tuple(self._lots),
+            generation=self._generation,
+            clock=clock,
+            start=fingerprints(config, software()),
+            look=self._look,
+        )
         self._watches: dict[LotId, LotWatch] = {}
         for lot, machines in self._lots.items():
-            known = {stay.ref.key: stay for stay in self._journal.open_stays(lot)}
+            known = self._open_stays(lot)
             self._watches[lot] = LotWatch(lot=machines, known=known, core=self._core, board=self._board, clock=clock)
-            self._make_workers(machines, self._watches[lot])
-        self._orders = Orders(
+        self._jobs = PortJobs(lots=self._lots, watches=self._watches, core=self._core, clock=clock)
+        self._by_hand = self._make_by_hand()
+        self._orders = self._make_orders()
+        self._saw_past = self._journal.readable
+        if self._saw_past:
+            self._show_the_past()
+        self._lines = self._make_lines()
+        self._lookout = self._make_lookout()
+        self._offline = self._make_offline()
+        self._days = DayRounds(self._core, self._journal, self._by_hand, self._lots, self._jobs.workers, clock)
+        self._api = LocalApi(self, config.data, config.api_host, config.api_port)
+        self._lot_page = open_lot_page(config, self._board.phase_of)
+
+    def _make_lots(self, tapping: Tapping | None) -> dict[LotId, LotMachines]:
+        return {
+            lot: LotMachines(
+                profile,
+                self._clock,
+                tapping or partial(self._recordings.tap, lot),
+                self._plates.of(lot, profile.lot.names),
+            )
+            for lot, profile in self._config.lots.items()
+        }
+
+    def _open_journal(self) -> None:
+        """Mend the journal if it can be; the bridge starts without one, too."""
+        journal = self._journal
+        if not journal.mend(self._clock()):
+            self._reserve.free()  # the files beside the journal are needed for reading it, and for what is done by hand
+            journal.mend(self._clock())
+        if journal.trouble is not None:
+            log.error("nothing can be journaled, and no payment is accepted: %s", journal.trouble)
+
+    def _make_sign_on(self) -> SignOn:
+        config = self._config
+        return SignOn(
+            data=config.data,
+            store=open_store(config.data, config.store),
+            journal=self._journal,
+            write=lambda write: self._core.write(write, SIGN_ON_SECONDS),
+            two_persons_above={lot: profile.policy.two_persons_above for lot, profile in config.lots.items()},
+            idle=timedelta(seconds=config.idle_seconds),
+            clock=self._clock,
+        )
+
+    def _make_by_hand(self) -> ByHand:
+        return ByHand(
+            core=self._core,
+            journal=self._journal,
+            board=self._board,
+            clock=self._clock,
+            fallback=FallbackLog(self._config.data),
+        )
+
+    def _make_orders(self) -> Orders:
+        return Orders(
             core=self._core,
             journal=self._journal,
             board=self._board,
             lots=self._lots,
-            workers=self._workers,
-            clock=clock,
-            fallback=config.data / "fallback.jsonl",
+            workers=self._jobs.workers,
+            clock=self._clock,
+            by_hand=self._by_hand,
+            cloud_url=self._config.cloud_url,
         )
-        self._show_the_past()
-        self._uplinks = self._make_uplinks()
-        self._api = LocalApi(self, config.data, config.api_host, config.api_port)
 
-    def _make_workers(self, machines: LotMachines, watch: LotWatch) -> None:
-        ports: dict[str, PortWorker] = {}
-        for machine in machines.machines.values():
-            table = machine.table
-            worker = ports.setdefault(table.url, PortWorker(f"{machines.lot}-{table.id}"))
-            self._workers[(machines.lot, table.id)] = worker
-            if machine.exits:
-                worker.every(table.poll_seconds, partial(watch.read_exits, machine))
-            if table.id == machines.profile.roles.stays:
-                worker.every(table.poll_seconds, partial(watch.read_stays, table.id, table.timeout_seconds))
+    def _make_lookout(self) -> Lookout:
+        return Lookout(
+            journal=self._journal,
+            core=self._core,
+            board=self._board,
+            lines=self._lines,
+            reserve=self._reserve,
+            alarm_seconds={lot: profile.policy.alarm_seconds for lot, profile in self._config.lots.items()},
+            workers=self._jobs.workers,
+            clock=self._clock,
+            usable=self._recall,
+            keyless=lambda lot: self._lots[lot].plates.keyless,
+        )
 
-    def _make_uplinks(self) -> list[Uplink]:
+    def _look(self) -> None:
+        """Every few seconds: look after operators, the fallback log, and plates that are to be erased."""
+        self._sign_on.look()
+        try:
+            self._by_hand.bring_in()
+        except DaikoError as error:
+            log.warning("the fallback log is not journaled yet: %s", error)
+        if self._journal.trouble is None:
+            self._plates.tend(self._clock(), self._lots)
+
+    def _make_lines(self) -> Lines:
         if self._enrolled is None:
             for lot in self._lots:
-                self.cloud_link(lot, False, "not enrolled: run `python -m bridge enrol`", None)
-            return []
-        identity, key = self._enrolled
-        for lot in set(self._lots) - set(identity.lots):
-            self.cloud_link(LotId(lot), False, "this bridge is not enrolled for this lot", None)
-        begins = dict(zip(identity.lots, identity.feed_after, strict=False))
-        with self._journal.transaction() as tx:
-            for lot in self._lots:
-                tx.carry_over(lot, identity.generation)
-                tx.begin_feed(lot, begins.get(lot, 0))
-        return [
-            Uplink(self._config, identity, key, self, lot, self._clock) for lot in self._lots if lot in identity.lots
-        ]
+                self.cloud_link(lot, False, advice(self._config.data), None)
+        else:
+            for lot in set(self._lots) - set(self._enrolled[0].lots):
+                self.cloud_link(LotId(lot), False, "this bridge is not enrolled for this lot", None)
+        return Lines(
+            config=self._config,
+            enrolled=self._enrolled,
+            lots=tuple(self._lots),
+            journal=self._journal,
+            core=self._core,
+            inbox=self,
+            clock=self._clock,
+            hear=self._clock.hear if isinstance(self._clock, SteadyClock) else None,
+        )
+
+    def _make_offline(self) -> Offline:
+        return open_offline(
+            config=self._config,
+            enrolled=self._enrolled,
+            keys=self._keys,
+            core=self._core,
+            journal=self._journal,
+            check=self._lines.check,
+            clock=self._clock,
+        )
+
+    def _keep_up_with_cloud_time(self) -> None:
+        if not isinstance(self._clock, SteadyClock):
+            return
+        if self._journal.readable and (kept := kept_time(self._journal)) is not None:
+            self._clock.not_before(kept)
+
+    def _clock_moved(self, by: timedelta) -> None:
+        log.warning("the clock was wrong by %.0f s and goes by the cloud's now", by.total_seconds())
+        self._core.clock_moved(by)
+
+    def _open_stays(self, lot: LotId) -> dict[str, KnownStay]:
+        return {stay.ref.key: stay for stay in self._journal.open_stays(lot)} if self._journal.readable else {}
+
+    def _recall(self) -> None:
+        """The journal can be read for the first time in this run: what it knows goes before what was seen meanwhile."""
+        self._bring_in_first()
+        if self._saw_past:
+            return
+        self._saw_past = True
+        self._keep_up_with_cloud_time()
+        for lot, watch in self._watches.items():
+            watch.recall(self._open_stays(lot))
+        self._show_the_past()
+
+    def _bring_in_first(self) -> None:
+        """What was opened by hand without a journal is known before any payment of a former run is taken up again."""
+        try:
+            self._by_hand.bring_in(running=False)
+            self._by_hand.end_interrupted()
+        except DaikoError as error:
+            log.warning("orders by hand of a former run are not journaled yet: %s", error)
 
     def _show_the_past(self) -> None:
         for case in reversed(self._journal.recent_cases(RECENT_CASES)):
             self._show(case_view(case))
+        for row in self._journal.unmatched():
+            self._board.unmatched(row)
         for lot in self._lots:
             for exit_, command in self._journal.last_commands(lot).items():
                 self._board.command(f"{lot}/{exit_}", command)
 
-    def _record(self, lot: LotId, table: DeviceTable) -> Tap | None:
-        if not self._config.record:
-            return None
-        wires = self._config.data / "wires"
-        wires.mkdir(parents=True, exist_ok=True)
-        secrets = [str(value).encode() for name, value in table.options.items() if name in SECRET_OPTIONS]
-        self._recorders.append(Recorder(wires / f"{lot}-{table.id}.jsonl", self._clock, secrets))
-        return self._recorders[-1]
-
     def start(self) -> None:
-        """Start the ports, recover, open the local API, then the feed (P4)."""
-        for worker in set(self._workers.values()):
-            worker.start()
+        """Start the ports, recover, open the local API, then the feed (P4); the feed stays shut without a journal."""
+        if isinstance(self._clock, SteadyClock):
+            self._clock.moved = self._clock_moved
+        self._jobs.start()
+        if self._journal.trouble is None:
+            self._bring_in_first()
         self._core.start()
+        self._anchor.start()
+        self._offline.start()
         self._api.start()
-        if not self._core.wait_recovered(RECOVERY_SECONDS):
-            log.warning("doubts of the last run are not all looked into yet; the feed opens all the same")
-        for uplink in self._uplinks:
-            uplink.start()
+        if self._lot_page is not None:
+            self._lot_page.start()
+        if self._core.loaded.is_set() and not self._core.wait_recovered(RECOVERY_SECONDS):
+            log.warning("doubts of the last run are not all looked into yet; the feed opens in a moment all the same")
+        self._lookout.round()
+        self._lookout.start()
+        self._days.start()
+        if not self._sign_on.needed:
+            log.warning("no operator has a PIN: whoever sits at the console may give orders (docs/operators.md)")
         log.info("bridge %s serves %s", self._config.name, ", ".join(str(lot) for lot in self._lots))
 
     def stop(self) -> None:
         """Stop in the reverse order; what is under way on a port is finished first."""
         self._board.close()
-        for uplink in self._uplinks:
-            uplink.stop()
+        self._lookout.stop()
+        self._days.stop()
+        self._lines.stop()
+        self._offline.stop()
+        if self._lot_page is not None:
+            self._lot_page.stop()
         self._api.stop()
-        for worker in set(self._workers.values()):
-            if not worker.stop(3.0):
-                log.warning("a port is still busy; its intent will be in doubt at the next start")
+        self._jobs.stop()
+        self._anchor.stop()
         self._core.stop()
-        for machines in self._lots.values():
-            for machine in machines.machines.values():
-                machine.driver.close()
-        for recorder in self._recorders:
-            recorder.close()
+        self._recordings.close()
         self._journal.close()
-
-    # --- effects of the relay ----------------------------------------------------------------------------------------
-
-    def _perform(self, case: Case, effect: relay.Act | relay.Look) -> None:
-        machines = self._lots[case.lot]
-        if isinstance(effect, relay.Act):
-            worker = self._workers[(case.lot, machines.device_of(case))]
-            worker.submit(Urgency.ACT, lambda: self._act(machines, case))
-        else:
-            worker = self._workers[(case.lot, machines.witness_of(case))]
-            worker.submit(Urgency.LOOK, lambda: self._core.put(ForCase(case.key, machines.look(case, self._clock()))))
-
-    def _act(self, machines: LotMachines, case: Case) -> None:
-        intended = False
-
-        def intend(intent: bytes, counter: int | None) -> None:
-            nonlocal intended
-            self._core.intend(case.key, case.attempt, intent, counter)
-            intended = True
-
-        event: relay.RelayEvent
-        try:
-            event = relay.Finished(case.attempt, machines.act(case, self._watches[case.lot].known, intend))
-        except (NotSent, Environment) as error:
-            event = relay.NothingSent(case.attempt, error.code, error.detail)
-        except Exception as error:
-            log.exception("bug in the driver that acts on %s", case.reference)
-            event = relay.failed(case.attempt, intended, error)
-        self._core.put(ForCase(case.key, event))
 
     def _show(self, view: CaseView) -> None:
         self._watches[LotId(view.lot)].case_changed(view)
@@ -204,10 +308,12 @@ class Bridge(Inbox, Desk):
 
     def cursor(self, lot: LotId) -> int:
         """See bridge.ports.Inbox."""
+        self._lines.admit(lot)
         return self._journal.cursor(lot)
 
     def accept(self, lot: LotId, entries: Sequence[Entry]) -> None:
         """See bridge.ports.Inbox."""
+        self._lines.check(lot)
         try:
             self._core.accept(lot, entries, COMMIT_SECONDS)
         except NotSent as error:
@@ -215,21 +321,23 @@ class Bridge(Inbox, Desk):
 
     def ask(self, lot: LotId, ask: Ask, answer: Callable[[Answer], None]) -> None:
         """See bridge.ports.Inbox."""
-        machines = self._lots[lot]
-        device = machines.profile.roles.fee
-        if not device or Role.FEES not in machines.machines[device].driver.capabilities.roles:
-            nobody = NotFound(code=Code.DEVICE_UNAVAILABLE, detail="no device of this lot knows the fee")
-            answer(Answer(ask_id=ask.ask_id, result=nobody))
-            return
-        self._workers[(lot, device)].submit(Urgency.ASK, lambda: answer(machines.answer(ask)))
+        self._jobs.ask(lot, ask, answer)
 
     def reports(self, lot: LotId, limit: int) -> tuple[int, tuple[Report, ...]]:
         """See bridge.ports.Inbox."""
+        if self._lines.lost(lot):  # the cloud counts on from those of the former journal
+            return 0, ()
         return self._journal.reports(lot, self._generation, limit)
 
     def accepted(self, lot: LotId, through: int) -> None:
         """See bridge.ports.Inbox."""
         self._core.write(lambda tx: tx.accepted(lot, self._generation, through), COMMIT_SECONDS)
+        self._lines.reported(lot)
+
+    def disowned(self, lot: LotId) -> None:
+        """See bridge.ports.Inbox."""
+        self._core.write(lambda tx: tx.mark(lot, 0), COMMIT_SECONDS)
+        self._lines.disowned(lot)
 
     def wait_for_reports(self, lot: LotId, seconds: float) -> None:
         """See bridge.ports.Inbox."""
@@ -239,6 +347,8 @@ class Bridge(Inbox, Desk):
 
     def cloud_link(self, lot: LotId, up: bool, detail: str, latency_ms: float | None) -> None:
         """See bridge.ports.Inbox."""
+        if up:
+            self._offline.connected(lot)
         self._board.link(
             LinkView(
                 link=f"{lot}/cloud", kind="cloud", up=up, since=self._clock(), detail=detail, latency_ms=latency_ms
@@ -249,7 +359,7 @@ class Bridge(Inbox, Desk):
 
     def snapshot(self) -> Snapshot:
         """See bridge.ports.Desk."""
-        return self._board.snapshot(self._clock())
+        return replace(self._board.snapshot(self._clock()), sign_in=self._sign_on.needed)
 
     def events(self, after: int) -> Sequence[Event] | None:
         """See bridge.ports.Desk."""
@@ -265,29 +375,20 @@ class Bridge(Inbox, Desk):
 
     def command(self, command: Command) -> CommandReply:
         """See bridge.ports.Desk."""
-        return self._orders.command(command)
+        named = self._sign_on.named(command)
+        if (lot := self._lots.get(LotId(command.lot))) is not None:
+            named = replace(named, reason=lot.plates.scrub(named.reason))
+        return self._sign_on.permit(named) or self._orders.command(named)
 
+    def redeem(self, redeem: Redeem) -> RedeemReply:
+        """See bridge.ports.Desk."""
+        admitted = self._sign_on.admit(redeem)
+        return admitted if isinstance(admitted, RedeemReply) else self._offline.redeem(admitted)
 
-def enrolled(config: BridgeConfig) -> tuple[Identity, SigningKey] | None:
-    """The bridge's identity and key, or None if it has not been paired with a cloud yet."""
-    try:
-        return load_identity(config.data), load_key(config.data)
-    except Environment as error:
-        if error.code is not Code.NOT_ENROLLED:
-            raise
-        log.warning("%s", error)
-        return None
+    def sign_in(self, request: SignIn) -> SignedIn:
+        """See bridge.ports.Desk."""
+        return self._sign_on.sign_in(request)
 
-
-def _lot_views(config: BridgeConfig) -> list[LotView]:
-    return [
-        LotView(lot=lot, name=profile.lot.name, time_zone=profile.lot.time_zone) for lot, profile in config.lots.items()
-    ]
-
-
-def _exit_views(config: BridgeConfig) -> list[ExitView]:
-    return [
-        ExitView(lot=lot, exit=exit_.id, kind=exit_.kind, label=exit_.label, device=exit_.device)
-        for lot, profile in config.lots.items()
-        for exit_ in profile.exit
-    ]
+    def sign_out(self, request: SignOut) -> CommandReply:
+        """See bridge.ports.Desk."""
+        return self._sign_on.sign_out(request)

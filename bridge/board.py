@@ -12,7 +12,12 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from bridge.alarms import changes
 from parking.desk import (
+    KEPT_GONE,
+    AlarmEnded,
+    AlarmRaised,
+    AlarmView,
     CaseChanged,
     CasePhase,
     CaseView,
@@ -23,16 +28,30 @@ from parking.desk import (
     LinkChanged,
     LinkView,
     LotView,
+    OverrideDone,
+    OverrideUnmatched,
+    OverrideView,
     Snapshot,
     StayChanged,
     StayGone,
+    StayState,
     StayView,
 )
 
 RING: Final = 5000
 KEPT_CASES: Final = 1000
 _OVER: Final = (CasePhase.SETTLED, CasePhase.REFUSED)
-Body = StayChanged | StayGone | ExitChanged | CaseChanged | LinkChanged
+Body = (
+    StayChanged
+    | StayGone
+    | ExitChanged
+    | CaseChanged
+    | LinkChanged
+    | OverrideUnmatched
+    | OverrideDone
+    | AlarmRaised
+    | AlarmEnded
+)
 
 
 class Board:
@@ -45,9 +64,12 @@ class Board:
         self._events: deque[Event] = deque(maxlen=RING)
         self._news = threading.Condition()
         self._stays: dict[str, StayView] = {}
+        self._gone: dict[str, StayView] = {}
         self._exits = {exit_.key: exit_ for exit_ in exits}
         self._cases: dict[str, CaseView] = {}
         self._links: dict[str, LinkView] = {}
+        self._unmatched: dict[str, OverrideView] = {}
+        self._alarms: dict[str, AlarmView] = {}
         self._closed = False
 
     def snapshot(self, now: datetime) -> Snapshot:
@@ -61,6 +83,9 @@ class Board:
                 exits=tuple(self._exits.values()),
                 cases=tuple(self._cases.values()),
                 links=tuple(self._links.values()),
+                unmatched=tuple(self._unmatched.values()),
+                alarms=tuple(self._alarms.values()),
+                gone=tuple(self._gone.values()),
             )
 
     def events(self, after: int) -> Sequence[Event] | None:
@@ -86,6 +111,7 @@ class Board:
         """Set a stay's row."""
         with self._news:
             if self._stays.get(view.key) != view:
+                self._gone.pop(view.key, None)
                 self._stays[view.key] = view
                 self._publish(StayChanged(stay=view))
 
@@ -95,10 +121,15 @@ class Board:
             return self._stays.get(key)
 
     def stay_gone(self, key: str) -> None:
-        """Remove a stay's row."""
+        """A stay has ended; the latest of these stay on show, for who comes back with a question."""
         with self._news:
-            if self._stays.pop(key, None) is not None:
-                self._publish(StayGone(key=key))
+            view = self._stays.pop(key, None)
+            if view is None:
+                return
+            self._gone[key] = replace(view, state=StayState.GONE)
+            if len(self._gone) > KEPT_GONE:
+                del self._gone[next(iter(self._gone))]
+            self._publish(StayGone(key=key, stay=self._gone[key]))
 
     def case(self, view: CaseView) -> None:
         """Set a case's row."""
@@ -109,6 +140,12 @@ class Board:
             if len(self._cases) > KEPT_CASES:
                 ended = next((key for key, case in self._cases.items() if case.phase in _OVER), None)
                 self._cases.pop(ended or "", None)  # the journal keeps it; the board would grow for ever
+
+    def phase_of(self, lot: int, number: int) -> CasePhase | None:
+        """In which phase a case is; None if no such case is shown."""
+        with self._news:
+            case = self._cases.get(f"{lot}/{number}")
+            return None if case is None else case.phase
 
     def exit_read(self, view: ExitView) -> None:
         """Set an exit's row from a reading, keeping the last order shown. A mere new time is no event each second."""
@@ -131,6 +168,19 @@ class Board:
                 self._exits[exit_key] = replace(old, command=command)
                 self._publish(ExitChanged(exit=self._exits[exit_key]))
 
+    def unmatched(self, view: OverrideView) -> None:
+        """Show an opening by hand that somebody must match."""
+        with self._news:
+            if self._unmatched.get(view.key) != view:
+                self._unmatched[view.key] = view
+                self._publish(OverrideUnmatched(override=view))
+
+    def matched(self, key: str) -> None:
+        """It is matched."""
+        with self._news:
+            if self._unmatched.pop(key, None) is not None:
+                self._publish(OverrideDone(key=key))
+
     def link(self, view: LinkView) -> None:
         """Set a link's row; `since` stays while its state does."""
         with self._news:
@@ -139,6 +189,18 @@ class Board:
             if old is None or (old.up, old.detail) != (new.up, new.detail):
                 self._publish(LinkChanged(link=new))
             self._links[view.key] = new
+
+    def alarms(self, found: Sequence[AlarmView]) -> None:
+        """Show these alarms and no others; an alarm's `since` stays as long as its cause."""
+        with self._news:
+            raised, ended = changes(self._alarms, found)
+            for alarm in raised:
+                old = self._alarms.get(alarm.key)
+                self._alarms[alarm.key] = replace(alarm, since=old.since) if old is not None else alarm
+                self._publish(AlarmRaised(alarm=self._alarms[alarm.key]))
+            for key in ended:
+                del self._alarms[key]
+                self._publish(AlarmEnded(key=key))
 
     def _publish(self, body: Body) -> None:
         self._seq += 1

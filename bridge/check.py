@@ -3,16 +3,21 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bridge import keys
 from bridge.config import BridgeConfig
+from bridge.operators import FILE, OperatorFile
+from bridge.secret_store import open_store
 from parking.errors import Code, DaikoError, Environment
 from parking.signing import fingerprint
 
 LEAST_FREE: Final = 100 * 1024 * 1024
 """Bytes; a lot's journal grows by a few kilobytes a car."""
+
+
+NO_OPERATORS: Final = "none has a PIN: whoever sits at the console may give orders (docs/operators.md)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +27,13 @@ class Finding:
     good: bool
     what: str
     text: str
+    warning: bool = False
 
     @property
     def line(self) -> str:
         """For a person."""
-        return f"{'ok   ' if self.good else 'WRONG'} {self.what}: {self.text}"
+        mark = "WRONG" if not self.good else "warn " if self.warning else "ok   "
+        return f"{mark} {self.what}: {self.text}"
 
 
 def check(config: BridgeConfig) -> Iterator[Finding]:
@@ -37,6 +44,8 @@ def check(config: BridgeConfig) -> Iterator[Finding]:
         yield Finding(True, f"lot {lot}", f"{name}: {len(profile.device)} devices, {len(profile.exit)} exits")
     for what, look in (("data", _data), ("key", _key), ("identity", _identity)):
         yield _finding(what, look, config)
+    staff = _finding("operators", _operators, config)
+    yield replace(staff, warning=staff.text == NO_OPERATORS)
 
 
 def _finding(what: str, look: Callable[[BridgeConfig], str], config: BridgeConfig) -> Finding:
@@ -66,7 +75,20 @@ def _data(config: BridgeConfig) -> str:
 
 
 def _key(config: BridgeConfig) -> str:
-    return fingerprint(keys.load_key(config.data).public_bytes)
+    store = open_store(config.data, config.store)
+    return f"{fingerprint(keys.load_key(config.data, store).public_bytes)} ({store.kind})"
+
+
+def _operators(config: BridgeConfig) -> str:
+    roster = OperatorFile(config.data).load()
+    pepper = keys.load_pepper(open_store(config.data, config.store))
+    if roster is None and pepper is not None:
+        raise Environment(Code.CONFIG, f"{FILE} is gone, although PINs were given", "put it back, or add them anew")
+    if roster is None or not roster.operators:
+        return NO_OPERATORS
+    if pepper is None:
+        raise Environment(Code.CONFIG, "the pepper of the PINs is gone", "put it back, or give all PINs anew")
+    return ", ".join(f"{one.name} ({one.role})" for one in roster.operators)
 
 
 def _identity(config: BridgeConfig) -> str:

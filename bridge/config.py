@@ -5,14 +5,16 @@ Mistakes are reported with file, place and remedy. Paths are relative to the fil
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
+from bridge.secret_store import StoreKind
 from drivers.profile import LotProfile, read_toml
 from drivers.profile import load as load_profile
 from parking.errors import Code, Environment
@@ -72,6 +74,30 @@ class ApiTable(_Table, frozen=True, kw_only=True):
     listen: str = "127.0.0.1:0"
 
 
+class KeysTable(_Table, frozen=True, kw_only=True):
+    """Where secrets live (bridge.secret_store)."""
+
+    store: StoreKind = StoreKind.AUTO
+
+
+class OperatorsTable(_Table, frozen=True, kw_only=True):
+    """Signing in; the operators themselves are in `data`/operators.json (docs/operators.md)."""
+
+    idle_seconds: Annotated[int, msgspec.Meta(ge=30, le=28_800)] = 300
+
+
+class PlatesTable(_Table, frozen=True, kw_only=True):
+    """Number plates are erased so many days after their stay has ended (bridge.plates)."""
+
+    keep_days: Annotated[int, msgspec.Meta(ge=0, le=365)] = 30
+
+
+class LotPageTable(_Table, frozen=True, kw_only=True):
+    """The page in the lot's own network (bridge.lot_page); the address is one of this computer in that network."""
+
+    listen: str
+
+
 class LotEntry(_Table, frozen=True, kw_only=True):
     """A lot to serve: its profile, and addresses of devices that differ here."""
 
@@ -86,6 +112,10 @@ class BridgeFile(_Table, frozen=True, kw_only=True):
     cloud: CloudTable
     lot: Annotated[tuple[LotEntry, ...], msgspec.Meta(min_length=1)]
     api: ApiTable = msgspec.field(default_factory=ApiTable)
+    keys: KeysTable = msgspec.field(default_factory=KeysTable)
+    operators: OperatorsTable = msgspec.field(default_factory=OperatorsTable)
+    plates: PlatesTable = msgspec.field(default_factory=PlatesTable)
+    lot_page: LotPageTable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +133,13 @@ class BridgeConfig:
     api_host: str
     api_port: int
     lots: Mapping[LotId, LotProfile]
+    store: StoreKind = StoreKind.AUTO
+    idle_seconds: int = 300
+    plate_days: int = 30
+    profiles: Mapping[LotId, Path] = field(default_factory=dict)
+    """Where the profile of each lot was read from."""
+    lot_page: tuple[str, int] | None = None
+    """Where the lot's page listens; None: there is none."""
 
 
 def load(path: Path) -> BridgeConfig:
@@ -119,6 +156,7 @@ def load(path: Path) -> BridgeConfig:
         ) from error
     here = path.parent
     host, port = _listen(path, file.api.listen)
+    lots = _lots(path, file.lot)
     return BridgeConfig(
         path=path,
         name=file.bridge.name,
@@ -130,7 +168,12 @@ def load(path: Path) -> BridgeConfig:
         feed=file.cloud.feed,
         api_host=host,
         api_port=port,
-        lots=_lots(path, file.lot),
+        lots=lots,
+        profiles={lot: here / entry.profile for lot, entry in zip(lots, file.lot, strict=True)},
+        store=file.keys.store,
+        idle_seconds=file.operators.idle_seconds,
+        plate_days=file.plates.keep_days,
+        lot_page=_lot_page(path, file.lot_page.listen) if file.lot_page is not None else None,
     )
 
 
@@ -174,6 +217,24 @@ def _listen(path: Path, listen: str) -> tuple[str, int]:
             "the bridge listens on 127.0.0.1 only; nothing listens towards the lot's network",
         )
     return "127.0.0.1", int(match["port"])
+
+
+def _lot_page(path: Path, listen: str) -> tuple[str, int]:
+    match = _LISTEN.fullmatch(listen)
+    if match is None or not 1 <= int(match["port"]) <= 65535:
+        raise _mistake(path, "$.lot_page.listen", f"{listen!r} is not address:port", 'write "192.168.1.5:8080"')
+    try:
+        address = IPv4Address(match["host"])
+    except ValueError as error:
+        raise _mistake(path, "$.lot_page.listen", f"{match['host']!r} is no IPv4 address") from error
+    if not address.is_private or address.is_unspecified or address.is_reserved or address.is_multicast:
+        raise _mistake(
+            path,
+            "$.lot_page.listen",
+            f"{address} is no address of a private network",
+            "give this computer's own address in the lot's network, never 0.0.0.0 or a public one",
+        )
+    return str(address), int(match["port"])
 
 
 def _lots(path: Path, entries: tuple[LotEntry, ...]) -> dict[LotId, LotProfile]:

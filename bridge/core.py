@@ -4,47 +4,32 @@ Messages that arrive together share one commit (group commit). If the commit fai
 told, and what a device reported is kept and tried again, for it must not be lost.
 """
 
-import heapq
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 
-from bridge import relay
-from bridge.case import Case, open_case
+from bridge import crash_points, events
+from bridge.case import Case, Stated
+from bridge.casebook import Casebook, Staged
 from bridge.journal import Journal, Transaction
-from bridge.messages import ForCase, Incoming, Key, Message, Reply, Write
-from bridge.views import case_report, case_view, timeline_word
-from parking import completion as completions
-from parking.desk import CasePhase, CaseView
-from parking.errors import BadMessage, Code, DaikoError, Environment, NotSent
-from parking.signing import KeyRing, from_text
+from bridge.messages import ByCode, ForCase, Incoming, Key, Message, Reply, Write
+from bridge.views import case_view
+from parking.desk import CaseView
+from parking.errors import Code, DaikoError, Environment, NotSent
+from parking.reports import Report, Way
+from parking.signing import KeyRing
 from parking.stay import LotId
-from parking.wire import Entry, Refused, Report
+from parking.wire import Entry
 
 log = logging.getLogger(__name__)
 
-Place = tuple[int, str, str]
-"""Lot, and kind and name of a stay: where cases can be rivals."""
 BATCH = 200
 INTEND_SECONDS = 5.0
-
-
-@dataclass(slots=True)
-class _Staged:
-    """What one transaction has changed so far; merged into the core only when it is committed."""
-
-    cases: dict[Key, Case] = field(default_factory=dict)
-    by_place: dict[Place, set[Key]] = field(default_factory=dict)
-    effects: list[tuple[Case, relay.Effect, Reply | None]] = field(default_factory=list)
-    done: list[Callable[[], None]] = field(default_factory=list)
-
-    def put(self, case: Case) -> None:
-        """A case as it stands within the transaction."""
-        self.cases[case.key] = case
-        self.by_place.setdefault(_place(case), set()).add(case.key)
+RETRY_SECONDS = 1.0
 
 
 class Core:
@@ -57,31 +42,55 @@ class Core:
         keys: KeyRing,
         generation: int,
         clock: Callable[[], datetime],
-        scene: Callable[[Case, bool], relay.Scene],
-        perform: Callable[[Case, relay.Act | relay.Look], None],
+        scene: Callable[[Case, bool], events.Scene],
+        perform: Callable[[Case, events.Act | events.Look], None],
         show: Callable[[CaseView], None],
     ) -> None:
         """`perform` queues an act or a look on the right port; `show` tells the console."""
-        self._journal, self._keys, self._generation, self._clock = journal, keys, generation, clock
-        self._scene, self._perform, self._show = scene, perform, show
+        self._journal, self._generation, self._clock = journal, generation, clock
+        self._perform, self._show = perform, show
         self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
-        self._cases: dict[Key, Case] = {case.key: case for case in journal.open_cases()}
-        self._by_place: dict[Place, set[Key]] = {}
-        for case in self._cases.values():
-            self._by_place.setdefault(_place(case), set()).add(case.key)
-        self._timers: list[tuple[datetime, Key]] = []
-        self._recovering: set[Key] = {key for key, case in self._cases.items() if case.phase in _UNPROVEN}
+        self._read_book = partial(Casebook, journal, keys, generation, scene)
+        self._book: Casebook | None = None
+        self._held: list[Message] = []
+        self._retry_at = 0.0
+        self._complaint = ""
+        self.loaded = threading.Event()
+        """Set once the cases of the former runs have been taken up; until then nothing may be accepted."""
         self._recovered = threading.Event()
         self.news = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="core", daemon=True)
 
     def start(self) -> None:
-        """Begin, with recovery first (P4): every open intent becomes in doubt and is looked into."""
-        if not self._recovering:
-            self._recovered.set()
-        for key in sorted(self._cases):
-            self._messages.put(ForCase(key, relay.Start()))
+        """Begin, with recovery first (P4): every open intent becomes in doubt and is looked into.
+
+        With a journal in trouble that waits for `load`; what devices do meanwhile is kept for it.
+        """
+        if self._journal.trouble is None:
+            self._load()
         self._thread.start()
+
+    def load(self) -> None:
+        """The journal works now: take up its cases and recover, on the core's own thread."""
+        self.put(Write(_nothing))
+
+    def _load(self) -> Casebook:
+        book = self._book = self._read_book()
+        for message in book.beginning():
+            self._messages.put(message)
+        if book.recovered:
+            self._recovered.set()
+        self.loaded.set()
+        return book
+
+    def clock_moved(self, by: timedelta) -> None:
+        """What waits for a time must not wait longer because the clock was wrong."""
+
+        def shift() -> None:
+            if self._book is not None:
+                self._book.shift(by)
+
+        self.put(Write(_nothing, after=shift))
 
     def wait_recovered(self, seconds: float) -> bool:
         """Return once each doubt of the last run has been looked into once."""
@@ -99,16 +108,24 @@ class Core:
         """Queue a message."""
         self._messages.put(message)
 
-    def accept(self, lot: LotId, entries: Sequence[Entry], seconds: float) -> None:
+    def accept(
+        self, lot: LotId, entries: Sequence[Entry], seconds: float, way: Way = Way.FEED, actor: str = ""
+    ) -> None:
         """Journal completions; durable on return. Raises Environment or NotSent if they could not be committed."""
         reply = Reply()
-        self.put(Incoming(lot, entries, reply))
+        self.put(Incoming(lot, entries, reply, way, actor))
+        reply.wait(seconds)
+
+    def accept_code(self, stated: Stated, actor: str, seconds: float) -> None:
+        """Journal what a typed code stated, already proven. Durable on return; raises as `accept` does."""
+        reply = Reply()
+        self.put(ByCode(stated, actor, reply))
         reply.wait(seconds)
 
     def intend(self, key: Key, attempt: int, intent: bytes, counter: int | None) -> None:
         """Commit an intent for a waiting driver; raises NotSent if it must not write."""
         reply = Reply()
-        self.put(ForCase(key, relay.Intending(attempt, intent, counter), reply))
+        self.put(ForCase(key, events.Intending(attempt, intent, counter), reply))
         try:
             reply.wait(INTEND_SECONDS)
         except Environment as error:
@@ -133,7 +150,6 @@ class Core:
             try:
                 self._commit(batch)
             except Environment as error:
-                log.error("journal: %s", error)
                 self._postpone(batch, error)
             except Exception:
                 if len(batch) > 1:
@@ -154,161 +170,102 @@ class Core:
             self._fail(message, NotSent(Code.BUG, "a defect of the bridge; see its log"))
 
     def _collect(self) -> tuple[list[Message], bool]:
-        now = self._clock()
-        wait = max(0.0, (self._timers[0][0] - now).total_seconds()) if self._timers else None
         batch: list[Message] = []
         try:
-            message = self._messages.get(timeout=wait)
+            message = self._messages.get(timeout=self._patience())
             while message is not None:
                 batch.append(message)
                 if len(batch) >= BATCH:
-                    return batch, True
+                    return self._behind_held(batch), True
                 message = self._messages.get_nowait()
-            return batch, False
+            return self._held + batch, False
         except queue.Empty:
             pass
-        now = self._clock()
-        while self._timers and self._timers[0][0] <= now:
-            batch.append(ForCase(heapq.heappop(self._timers)[1], relay.Due()))
-        return batch, True
+        if self._book is not None:
+            batch += self._book.due(self._clock())
+        return self._behind_held(batch), True
+
+    def _patience(self) -> float | None:
+        """Seconds until something is to be done without a message."""
+        due = self._book.next_due() if self._book is not None else None
+        waits = [] if due is None else [(due - self._clock()).total_seconds()]
+        if self._held:
+            waits.append(self._retry_at - time.monotonic())
+        return max(0.0, min(waits)) if waits else None
+
+    def _behind_held(self, batch: list[Message]) -> list[Message]:
+        """What a dead journal did not take goes first, in its order; whoever waits for a reply need not wait for it."""
+        if not self._held:
+            return batch
+        if time.monotonic() >= self._retry_at:
+            batch, self._held = self._held + batch, []
+            return batch
+        self._held += [message for message in batch if message.reply is None]
+        return [message for message in batch if message.reply is not None]
 
     def _commit(self, batch: Sequence[Message]) -> None:
         if not batch:
             return
-        now, staged = self._clock(), _Staged()
+        now, staged = self._clock(), Staged()
         with self._journal.transaction() as tx:
+            book = self._book or self._load()
             for message in batch:
-                self._apply(tx, message, now, staged)
-        self._merge(staged)
+                if isinstance(message, Write):
+                    message.write(tx)
+                else:
+                    book.decide(tx, message, now, staged)
+            crash_points.each(batch, "before-commit")
+        crash_points.each(batch, "after-commit")
+        self._complaint = ""
+        self._merge(book, staged)
         for message in batch:
             if not isinstance(message, ForCase) and message.reply is not None:
                 message.reply.settle()
         for case, effect, reply in staged.effects:
             self._carry_out(case, effect, reply)
-        for done in staged.done:
-            done()
-        for message in batch:
-            if message.reply is not None:
-                message.reply.settle()  # for those that no effect has answered yet
+        self._end(batch)
         with self.news:
             self.news.notify_all()
 
-    def _apply(self, tx: Transaction, message: Message, now: datetime, staged: _Staged) -> None:
-        match message:
-            case Incoming(lot, entries):
-                self._incoming(tx, lot, entries, now, staged)
-            case ForCase(key, event, reply):
-                self._step(tx, key, event, now, staged, reply)
-            case Write(write, _, after):
-                write(tx)
-                if after is not None:
-                    staged.done.append(after)
+    def _end(self, batch: Sequence[Message]) -> None:
+        for message in batch:
+            if isinstance(message, Write) and message.after is not None:
+                message.after()
+        for message in batch:
+            if isinstance(message, ForCase) and isinstance(message.event, events.Intending):
+                self._fail(message, NotSent(Code.JOURNAL, "the journal does not know this case"))
+            elif message.reply is not None:
+                message.reply.settle()  # for those that no effect has answered yet
 
-    def _merge(self, staged: _Staged) -> None:
-        for key, case in staged.cases.items():
-            if case.over:
-                self._cases.pop(key, None)
-                self._forget_place(case)
-            else:
-                self._cases[key] = case
-                self._by_place.setdefault(_place(case), set()).add(key)
-                if case.due is not None:
-                    heapq.heappush(self._timers, (case.due, key))
+    def _merge(self, book: Casebook, staged: Staged) -> None:
+        book.merge(staged)
+        for case in staged.cases.values():
             self._show(case_view(case))
+        if book.recovered:
+            self._recovered.set()
 
-    def _forget_place(self, case: Case) -> None:
-        place = _place(case)
-        there = self._by_place.get(place, set())
-        there.discard(case.key)
-        if not there:
-            self._by_place.pop(place, None)
-
-    def _carry_out(self, case: Case, effect: relay.Effect, reply: Reply | None) -> None:
+    def _carry_out(self, case: Case, effect: events.Effect, reply: Reply | None) -> None:
         match effect:
-            case relay.Go():
+            case events.Go():
                 if reply is not None:
                     reply.settle()
-            case relay.Halt():
+            case events.Halt():
                 if reply is not None:
                     reply.settle(NotSent(Code.CONFLICT, f"{case.reference} is {case.phase.value}: {case.detail}"))
-            case relay.Act() | relay.Look():
+            case events.Act() | events.Look():
                 self._perform(case, effect)
-
-    def _incoming(self, tx: Transaction, lot: LotId, entries: Sequence[Entry], now: datetime, staged: _Staged) -> None:
-        for entry in entries:
-            if self._journal.known(lot, entry.number):
-                continue
-            try:
-                packed = from_text(entry.completion)
-                completion = completions.verify(packed, self._keys)
-                if (completion.lot, completion.number) != (lot, entry.number):
-                    raise BadMessage(
-                        Code.WRONG_LOT,
-                        f"is number {completion.number} of lot {completion.lot}, not {entry.number} of {lot}",
-                    )
-            except BadMessage as error:
-                log.error("completion %d of lot %d: %s", entry.number, lot, error)
-                tx.put_reject(lot, entry.number, entry.completion, error.code, error.detail, now)
-                tx.note(lot, "", now, "bridge", "rejected", f"{entry.number}: {error}")
-                self.report(tx, lot, Refused(number=entry.number, at=now, code=error.code, detail=error.detail))
-                continue
-            case = open_case(completion, now)
-            begun, effects = relay.step(case, relay.Start(), now, self._scene(case, self._has_rival(case, staged)))
-            tx.put_case(begun, packed)
-            self._record(tx, None, case, now)
-            self._record(tx, case, begun, now)
-            staged.put(begun)
-            staged.effects += [(begun, effect, None) for effect in effects]
-        tx.advance_cursor(lot)
-
-    def _step(
-        self, tx: Transaction, key: Key, event: relay.RelayEvent, now: datetime, staged: _Staged, reply: Reply | None
-    ) -> None:
-        case = staged.cases.get(key) or self._cases.get(key)
-        if case is None:
-            case = self._journal.case(LotId(key[0]), key[1])
-        if case is None:
-            return
-        new, effects = relay.step(case, event, now, self._scene(case, self._has_rival(case, staged)))
-        if new != case:
-            tx.put_case(new)
-            self._record(tx, case, new, now)
-            staged.put(new)
-        staged.effects += [(new, effect, reply) for effect in effects]
-        if isinstance(event, relay.Proof) or new.over:
-            staged.done.append(lambda: self._looked(key))
-
-    def _has_rival(self, case: Case, staged: _Staged) -> bool:
-        """Whether an earlier completion for the same stay is still open, or a later one is already being sent."""
-        place = _place(case)
-        for key in self._by_place.get(place, _NONE) | staged.by_place.get(place, _NONE):
-            other = staged.cases.get(key) or self._cases.get(key)
-            if other is None or key == case.key or other.over or not other.stay.same_as(case.stay):
-                continue
-            if other.number < case.number or other.phase in _UNPROVEN:
-                return True
-        return False
-
-    def _record(self, tx: Transaction, old: Case | None, new: Case, now: datetime) -> None:
-        """Timeline and report of a change of phase."""
-        if old is not None and old.phase is new.phase:
-            return
-        tx.note(new.lot, new.stay.key, now, "relay", timeline_word(new), f"{new.reference} {new.detail}".strip())
-        if (report := case_report(new, now)) is not None:
-            self.report(tx, new.lot, report)
-
-    def _looked(self, key: Key) -> None:
-        self._recovering.discard(key)
-        if not self._recovering:
-            self._recovered.set()
 
     def _postpone(self, batch: Sequence[Message], error: Environment) -> None:
         """The commit failed: whoever waits is told; what devices have done is kept for another try in a second."""
         for message in batch:
             if message.reply is not None:
                 self._fail(message, error)
-            elif isinstance(message, (ForCase, Write)):
-                threading.Timer(1.0, self.put, (message,)).start()
+            else:
+                self._held.append(message)
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        if error.detail != self._complaint:  # a disk that stays full is not news each second
+            log.error("journal: %s", error)
+            self._complaint = error.detail
 
     @staticmethod
     def _fail(message: Message, error: DaikoError) -> None:
@@ -316,9 +273,5 @@ class Core:
             message.reply.settle(error)
 
 
-def _place(case: Case) -> Place:
-    return (case.lot, case.stay.kind.value, case.stay.name)
-
-
-_NONE: frozenset[Key] = frozenset()
-_UNPROVEN = (CasePhase.SENDING, CasePhase.IN_DOUBT)
+def _nothing(_: Transaction) -> None:
+    """A commit for its own sake."""

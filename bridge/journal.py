@@ -4,87 +4,183 @@ One connection, one lock. Writes happen inside `transaction()`; each of its meth
 SQLite's own errors come out as Environment(DISK | JOURNAL).
 """
 
-import sqlite3
+import logging
+import os
+import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from sqlite_utils import Database
-from sqlite_utils.migrations import Migrations
 
-from bridge.case import Case
+from bridge import audit as chain
+from bridge.case import Case, Opening
+from bridge.days import Mark, TellRecord
+from bridge.exit_log import LINGER, Exit, Turn
+from bridge.fallback import Line
+from bridge.journal_file import PRAGMAS, Damaged, blame, identity_of, keep_aside, open_journal, same_file
 from bridge.stays import KnownStay
-from parking.desk import CasePhase, CommandView, TimelineEntry
+from bridge.transaction import Transaction
+from parking.desk import CasePhase, CommandState, CommandView, OverrideView, TimelineEntry
 from parking.errors import Code, Environment
-from parking.stay import LotId
-from parking.wire import Report
+from parking.reports import Report
+from parking.stay import LotId, StayRef
 
-PRAGMAS: Final = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
-"""Set and read back on the connection: the default journal mode loses acknowledged rows in a power cut."""
+__all__ = ("PRAGMAS", "Journal", "Transaction")
+
+LEAST_FREE: Final = 512 * 1024
+"""Bytes; a journal in trouble is not tried again with less: the little that is left is for the fallback log."""
 
 _OPEN_PHASES = tuple(phase.value for phase in CasePhase if phase not in (CasePhase.SETTLED, CasePhase.REFUSED))
-_DISK_FULL = ("disk is full", "disk I/O error", "readonly database", "unable to open")
 
-migrations = Migrations("bridge-journal")
-
-
-@migrations()
-def first(db: Database) -> None:
-    """The first schema."""
-    db.table("cases").create(
-        {"lot": int, "number": int, "phase": str, "stay": str, "packed": bytes, "body": str}, pk=("lot", "number")
-    )
-    db.table("cases").create_index(["lot", "stay"])
-    db.table("cases").create_index(["phase"])
-    db.table("rejects").create(
-        {"lot": int, "number": int, "entry": str, "code": str, "detail": str, "at": str}, pk=("lot", "number")
-    )
-    db.table("timeline").create(
-        {"id": int, "lot": int, "stay": str, "at": str, "source": str, "what": str, "detail": str}, pk="id"
-    )
-    db.table("timeline").create_index(["lot", "stay"])
-    db.table("reports").create(
-        {"lot": int, "generation": int, "seq": int, "body": str}, pk=("lot", "generation", "seq")
-    )
-    db.table("counters").create({"name": str, "value": int}, pk="name")
-    db.table("stays").create({"lot": int, "key": str, "open": int, "body": str}, pk=("lot", "key"))
-    db.table("stays").create_index(["lot", "open"])
-    db.table("commands").create(
-        {"command_id": str, "lot": int, "exit": str, "body": str, "intent": bytes}, pk="command_id"
-    )
+log = logging.getLogger(__name__)
 
 
 class Journal:
-    """The journal in one file. Thread-safe."""
+    """The journal in one file. Thread-safe.
 
-    def __init__(self, path: Path) -> None:
-        """Open or create; raises Environment(JOURNAL | DISK): corrupt, unwritable, or a pragma does not hold."""
+    In `trouble` nothing is written until `mend` has seen that it works again; reads go on where the file still opens.
+    """
+
+    def __init__(self, path: Path, *, patient: bool = False) -> None:
+        """Open or create; raises Environment(JOURNAL | DISK): damaged, unwritable, or a pragma does not hold.
+
+        A `patient` journal raises nothing and touches no file: it stands closed, in trouble, until `mend` opens it.
+        """
         self._lock = threading.RLock()
-        with _blame(path):
-            connection = sqlite3.connect(str(path), check_same_thread=False, timeout=5.0)
-            self._db = Database(connection)
-            for name, value in PRAGMAS.items():
-                self._db.execute(f"PRAGMA {name}={value}")
-                held = self._db.execute(f"PRAGMA {name}").fetchone()[0]
-                if held != value:
-                    raise Environment(Code.JOURNAL, f"{path}: {name} is {held!r}, not {value!r}", "use a local disk")
-            migrations.apply(self._db)
         self._path = path
+        self._db: Database | None = None
+        self._file = (0, 0)
+        self._trouble: Environment | None = None
+        self.opened = 0
+        """How often a file has been opened: after another one has been, what is remembered of the first is void."""
+        self.aside: Path | None = None
+        """Where the last damaged file was put."""
+        if patient:
+            self._trouble = Environment(Code.JOURNAL, f"{path}: not opened yet")
+        else:
+            self._open()
+
+    @property
+    def trouble(self) -> Environment | None:
+        """Why nothing can be journaled, if so."""
+        return self._trouble
+
+    @property
+    def readable(self) -> bool:
+        """Whether what was journaled can be read; on a full disk it can."""
+        return self._db is not None and not isinstance(self._trouble, Damaged)
+
+    def mend(self, now: datetime) -> bool:
+        """Try a journal in trouble again; whether it works. A damaged file is kept aside and a fresh one made."""
+        with self._lock:
+            if self._trouble is None:
+                return True
+            try:
+                self._mend(now)
+            except Environment as error:
+                self._trouble = error
+                return False
+            self._trouble = None
+            return True
+
+    def look(self) -> None:
+        """See that the file is still there: rows that go into a removed one would be gone at the next start."""
+        with self._lock:
+            if self._db is not None and self._trouble is None and not same_file(self._path, self._file):
+                self._trouble = Damaged(f"{self._path}: somebody has removed or replaced the file while it was in use")
 
     def close(self) -> None:
         """Checkpoint and close."""
         with self._lock:
-            self._db.close()
+            if self._db is not None:
+                self._db.close()
 
     @contextmanager
     def transaction(self) -> Iterator["Transaction"]:
         """One atomic, durable change: synced to disk when the block ends, undone if it raises."""
-        with self._lock, _blame(self._path), self._db.atomic():
-            yield Transaction(self._db)
+        with self._lock:
+            if self._trouble is not None:
+                raise self._trouble
+            with self._watched() as db, _immediate(db):
+                yield Transaction(db)
+
+    def erase_plates(self, served: Collection[int], now: datetime, before: datetime) -> int:
+        """Erase the plates of stays that ended before then, so that nothing of them is left in the file; how many.
+
+        Those of lots that are not `served` here any more count as ended now: nobody will see their cars leave. Raises
+        Environment.
+        """
+        with self._lock:
+            with self.transaction() as tx:
+                tx.end_plates_but(served, now)
+                erased = tx.erase_plates(before)
+            if erased:
+                with self._watched() as db:  # older pages of the log beside the file hold them, too
+                    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return erased
+
+    def _open(self) -> None:
+        db = open_journal(self._path)
+        former, self._db = self._db, db
+        self._file = identity_of(self._path)
+        self.opened += 1
+        if former is not None:
+            former.close()
+
+    def _mend(self, now: datetime) -> None:
+        if isinstance(self._trouble, Damaged):
+            self._begin_afresh(now)
+        if self._db is None:
+            self._open_or_begin_afresh(now)
+        if shutil.disk_usage(self._path.parent).free < LEAST_FREE:
+            raise Environment(Code.DISK, f"{self._path.parent}: the disk is full", "make room on the disk")
+        try:
+            self._probe()
+        except Environment:  # a connection that has seen its disk go may never recover
+            self._open_or_begin_afresh(now)
+            self._probe()
+
+    def _open_or_begin_afresh(self, now: datetime) -> None:
+        try:
+            self._open()
+        except Damaged as error:
+            log.error("%s", error)
+            self._begin_afresh(now)
+            self._open()
+
+    def _begin_afresh(self, now: datetime) -> None:
+        if os.name == "nt" and self._db is not None:
+            self._db.close()  # what is open cannot be renamed there
+        self.aside = keep_aside(self._path, now)
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+        log.error("the damaged journal is kept as %s, and a fresh one begins", self.aside)
+
+    def _probe(self) -> None:
+        """A write, for nothing else shows that writing works."""
+        if self._db is not None:
+            with blame(self._path), _immediate(self._db):
+                Transaction(self._db).put_counter("probe", self.opened)
+
+    @contextmanager
+    def _watched(self) -> Iterator[Database]:
+        """The database, if it can be trusted; what goes wrong with disk or file is remembered."""
+        with self._lock:
+            if self._db is None or isinstance(self._trouble, Damaged):
+                raise self._trouble or Environment(Code.JOURNAL, f"{self._path}: closed")
+            try:
+                with blame(self._path):
+                    yield self._db
+            except Environment as error:
+                if error.code is Code.DISK or isinstance(error, Damaged):
+                    self._trouble = error
+                raise
 
     # --- reads -------------------------------------------------------------------------------------------------------
 
@@ -94,15 +190,40 @@ class Journal:
         rows = self._rows(f"select body from cases where phase in ({marks}) order by lot, number", _OPEN_PHASES)  # noqa: S608 - only question marks
         return [msgspec.json.decode(body, type=Case) for (body,) in rows]
 
+    def oldest_open_cases(self, limit: int) -> list[Case]:
+        """Cases that are not over, those that were journaled first."""
+        marks = ",".join("?" * len(_OPEN_PHASES))
+        sql = f"select body from cases where phase in ({marks}) order by rowid limit ?"  # noqa: S608 - only question marks
+        return [msgspec.json.decode(body, type=Case) for (body,) in self._rows(sql, (*_OPEN_PHASES, limit))]
+
     def cases(self, lot: LotId, stay: str) -> list[Case]:
         """All cases of a stay, oldest first."""
         rows = self._rows("select body from cases where lot=? and stay=? order by number", (lot, stay))
+        return [msgspec.json.decode(body, type=Case) for (body,) in rows]
+
+    def cases_of(self, lot: LotId, stay: StayRef) -> list[Case]:
+        """All cases of a stay's name, whenever it began, oldest first; StayRef.same_as tells them apart."""
+        name = StayRef(stay.kind, stay.name).key
+        rows = self._rows(
+            "select body from cases where lot=? and (stay=? or stay like ? escape '!') order by number",
+            (lot, name, name.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "@%"),
+        )
         return [msgspec.json.decode(body, type=Case) for (body,) in rows]
 
     def recent_cases(self, limit: int) -> list[Case]:
         """The latest cases, newest first."""
         rows = self._rows("select body from cases order by rowid desc limit ?", (limit,))
         return [msgspec.json.decode(body, type=Case) for (body,) in rows]
+
+    def recent_by_hand(self, limit: int) -> list[tuple[Exit, Turn]]:
+        """The latest orders by hand that may have moved an exit, as turns of a former run."""
+        rows = self._rows("select lot, exit, body from commands order by rowid desc limit ?", (limit,))
+        views = [(lot, exit_, msgspec.json.decode(body, type=CommandView)) for lot, exit_, body in rows]
+        return [
+            ((lot, exit_), Turn(view.command_id, 0, view.at, view.at + LINGER, None))
+            for lot, exit_, view in views
+            if view.state is not CommandState.REFUSED
+        ]
 
     def case(self, lot: LotId, number: int) -> Case | None:
         """One case."""
@@ -126,6 +247,11 @@ class Journal:
         """Stays that have not ended, as far as the journal knows."""
         rows = self._rows("select body from stays where lot=? and open=1 order by key", (lot,))
         return [msgspec.json.decode(body, type=KnownStay) for (body,) in rows]
+
+    def sealed_plate(self, lot: LotId, token: str) -> bytes | None:
+        """A plate as it was sealed; None if it is not known or erased."""
+        rows = self._rows("select sealed from plates where lot=? and token=?", (lot, token))
+        return bytes(rows[0][0]) if rows else None
 
     def timeline(self, lot: LotId, stay: str) -> tuple[TimelineEntry, ...]:
         """What happened to a stay, oldest first."""
@@ -155,126 +281,110 @@ class Journal:
         rows = self._rows("select exit, body from commands where lot=? order by rowid", (lot,))
         return {exit_: msgspec.json.decode(body, type=CommandView) for exit_, body in rows}
 
+    def generation(self, lot: LotId) -> int:
+        """The enrolment that this journal was begun with, by its birth mark; 0 if it has none."""
+        return self._counter(f"generation:{lot}")
+
+    def rejects(self, since: datetime) -> list[tuple[int, int, str, str, datetime]]:
+        """Completions kept aside since then: lot, number, code, detail and time."""
+        rows = self._rows("select lot, number, code, detail, at from rejects where at >= ?", (since.isoformat(),))
+        return [(lot, number, code, detail, datetime.fromisoformat(at)) for lot, number, code, detail, at in rows]
+
+    def counters(self, prefix: str) -> dict[str, int]:
+        """All counters whose names begin so, without the prefix."""
+        rows = self._rows("select name, value from counters where substr(name, 1, ?) = ?", (len(prefix), prefix))
+        return {name[len(prefix) :]: int(value) for name, value in rows}
+
+    def audit_head(self) -> chain.Head:
+        """Where the audit chain ends."""
+        with self._watched() as db:
+            return chain.head_of(db)
+
+    def unmatched(self) -> list[OverrideView]:
+        """Openings by hand of which nobody has said yet for whom they were, oldest first."""
+        rows = self._rows("select body from overrides where open=1 order by rowid", ())
+        return [msgspec.json.decode(body, type=OverrideView) for (body,) in rows]
+
+    def openings(self, lot: LotId, stay: StayRef, since: datetime) -> list[Opening]:
+        """What people have opened for this stay since then, oldest first."""
+        name = StayRef(stay.kind, stay.name).key
+        rows = self._rows(
+            "select body from openings where lot=? and name=? and at>=? order by at", (lot, name, since.timestamp())
+        )
+        found = [msgspec.json.decode(body, type=Opening) for (body,) in rows]
+        return [one for one in found if one.stay.same_as(stay)]
+
+    def claimed(self, lot: LotId, day: str) -> int:
+        """Yen that left against claims on a business day."""
+        return int(self._rows("select coalesce(sum(amount), 0) from claims where lot=? and day=?", (lot, day))[0][0])
+
+    def command(self, command_id: str) -> CommandView | None:
+        """An order by hand as it was last stored."""
+        rows = self._rows("select body from commands where command_id=?", (command_id,))
+        return msgspec.json.decode(rows[0][0], type=CommandView) if rows else None
+
+    def cases_paid(self, lot: LotId, since: datetime, until: datetime) -> list[Case]:
+        """The cases that were paid in a span of time; whole seconds, as completions state them."""
+        sql = "select body from cases where lot=? and json_extract(body, '$.paid_at') >= ?"
+        rows = self._rows(sql + " and json_extract(body, '$.paid_at') < ?", (lot, _utc(since), _utc(until)))
+        return [msgspec.json.decode(body, type=Case) for (body,) in rows]
+
+    def cases_turned(self, lot: LotId, after: int, through: int) -> list[Case]:
+        """The cases whose latest turn at an exit is among these."""
+        sql = "select body from cases where lot=? and json_extract(body, '$.turn') > ?"
+        rows = self._rows(sql + " and json_extract(body, '$.turn') <= ?", (lot, after, through))
+        return [msgspec.json.decode(body, type=Case) for (body,) in rows]
+
+    def commands_between(self, lot: LotId, after: int, through: int) -> list[tuple[str, int, CommandView]]:
+        """The orders by hand in these rows: exit, row, and how it ended."""
+        sql = "select exit, rowid, body from commands where lot=? and rowid > ? and rowid <= ?"
+        rows = self._rows(sql, (lot, after, through))
+        return [(exit_, row, msgspec.json.decode(body, type=CommandView)) for exit_, row, body in rows]
+
+    def marks(self, lot: LotId) -> dict[str, list[Mark]]:
+        """Where the exits' counters stood at the ends of days: by exit, oldest first."""
+        sql = "select exit, day, count, turn, command, at from day_marks where lot=? order by day"
+        found: dict[str, list[Mark]] = {}
+        for exit_, day, count, turn, command, at in self._rows(sql, (lot,)):
+            mark = Mark(exit_, day, count, turn, command, datetime.fromisoformat(at))
+            found.setdefault(exit_, []).append(mark)
+        return found
+
+    def told_days(self, lot: LotId) -> dict[str, TellRecord]:
+        """What is kept of the days of a lot."""
+        rows = self._rows("select day, body from told_days where lot=?", (lot,))
+        return {day: msgspec.json.decode(body, type=TellRecord) for day, body in rows}
+
+    def under_way(self) -> list[Line]:
+        """Orders by hand that were begun and have no outcome, oldest first."""
+        rows = self._rows("select ordered from commands where ordered<>'' order by rowid", ())
+        return [msgspec.json.decode(body, type=Line) for (body,) in rows]
+
     def _counter(self, name: str) -> int:
         rows = self._rows("select value from counters where name=?", (name,))
         return int(rows[0][0]) if rows else 0
 
     def _rows(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
-        with self._lock, _blame(self._path):
-            return self._db.execute(sql, parameters).fetchall()
+        with self._watched() as db:
+            return db.execute(sql, parameters).fetchall()
 
 
-class Transaction:
-    """The statements of one transaction."""
-
-    def __init__(self, db: Database) -> None:
-        """Made by `Journal.transaction` only."""
-        self._db = db
-
-    def put_case(self, case: Case, packed: bytes | None = None) -> None:
-        """Insert a case with its packed completion, or store its new state."""
-        body = msgspec.json.encode(case).decode()
-        if packed is None:
-            self._db.execute(
-                "update cases set phase=?, body=? where lot=? and number=?",
-                (case.phase.value, body, case.lot, case.number),
-            )
-        else:
-            self._db.execute(
-                "insert into cases (lot, number, phase, stay, packed, body) values (?,?,?,?,?,?)",
-                (case.lot, case.number, case.phase.value, case.stay.key, packed, body),
-            )
-
-    def put_reject(self, lot: LotId, number: int, entry: str, code: str, detail: str, at: datetime) -> None:
-        """Keep a completion aside that does not verify."""
-        self._db.execute(
-            "insert into rejects (lot, number, entry, code, detail, at) values (?,?,?,?,?,?)",
-            (lot, number, entry, code, detail, at.isoformat()),
-        )
-
-    def advance_cursor(self, lot: LotId) -> None:
-        """Move the cursor over all numbers that are there."""
-        (start,) = self._db.execute(
-            "select coalesce((select value from counters where name=?), 0)", (f"cursor:{lot}",)
-        ).fetchone()
-        while self._db.execute(
-            "select 1 from cases where lot=? and number=? union select 1 from rejects where lot=? and number=?",
-            (lot, start + 1, lot, start + 1),
-        ).fetchone():
-            start += 1
-        self._set_counter(f"cursor:{lot}", start)
-
-    def begin_feed(self, lot: LotId, after: int) -> None:
-        """What a former bridge may have acted upon ends at `after`; it never comes again, so it is not missing."""
-        name = f"cursor:{lot}"
-        (held,) = self._db.execute("select coalesce((select value from counters where name=?), 0)", (name,)).fetchone()
-        if held < after:
-            self._set_counter(name, after)
-            self.advance_cursor(lot)
-
-    def report(self, lot: LotId, generation: int, report: Report) -> None:
-        """Queue a report under the lot's next sequence number."""
-        name = f"report:{lot}:{generation}"
-        (last,) = self._db.execute("select coalesce((select value from counters where name=?), 0)", (name,)).fetchone()
-        self._db.execute(
-            "insert into reports (lot, generation, seq, body) values (?,?,?,?)",
-            (lot, generation, last + 1, msgspec.json.encode(report).decode()),
-        )
-        self._set_counter(name, last + 1)
-
-    def accepted(self, lot: LotId, generation: int, through: int) -> None:
-        """Forget reports that the cloud has committed."""
-        self._db.execute("delete from reports where lot=? and generation=? and seq<=?", (lot, generation, through))
-
-    def carry_over(self, lot: LotId, generation: int) -> None:
-        """After a new enrolment: queue what the former generation never reported, in order, under the new one."""
-        rows = self._db.execute(
-            "select generation, seq, body from reports where lot=? and generation<>? order by generation, seq",
-            (lot, generation),
-        ).fetchall()
-        for former, seq, body in rows:
-            self._db.execute("delete from reports where lot=? and generation=? and seq=?", (lot, former, seq))
-            self.report(lot, generation, msgspec.json.decode(body, type=Report))
-
-    def put_stay(self, lot: LotId, stay: KnownStay, still_open: bool) -> None:
-        """Store a stay as it stands."""
-        self._db.execute(
-            "insert into stays (lot, key, open, body) values (?,?,?,?)"
-            " on conflict (lot, key) do update set open=excluded.open, body=excluded.body",
-            (lot, stay.ref.key, int(still_open), msgspec.json.encode(stay).decode()),
-        )
-
-    def note(self, lot: LotId, stay: str, at: datetime, source: str, what: str, detail: str = "") -> None:
-        """Add a line to a stay's timeline (an empty `stay` means the lot itself)."""
-        self._db.execute(
-            "insert into timeline (lot, stay, at, source, what, detail) values (?,?,?,?,?,?)",
-            (lot, stay, at.isoformat(), source, what, detail),
-        )
-
-    def put_command(self, lot: LotId, exit_: str, view: CommandView, intent: bytes = b"") -> None:
-        """Store an order by hand as it stands."""
-        self._db.execute(
-            "insert into commands (command_id, lot, exit, body, intent) values (?,?,?,?,?)"
-            " on conflict (command_id) do update set body=excluded.body,"
-            " intent=case when length(excluded.intent) > 0 then excluded.intent else intent end",
-            (view.command_id, lot, exit_, msgspec.json.encode(view).decode(), intent),
-        )
-
-    def _set_counter(self, name: str, value: int) -> None:
-        self._db.execute(
-            "insert into counters (name, value) values (?,?) on conflict (name) do update set value=excluded.value",
-            (name, value),
-        )
+def _utc(at: datetime) -> str:
+    """As msgspec writes whole seconds into a body."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @contextmanager
-def _blame(path: Path) -> Iterator[None]:
+def _immediate(db: Database) -> Iterator[None]:
+    """A transaction that holds the write lock from its beginning.
+
+    A command line may write into the same journal (`bridge operator`): one that begins by reading would fail at its
+    first write then, instead of waiting.
+    """
+    db.conn.execute("BEGIN IMMEDIATE")
     try:
         yield
-    except sqlite3.Error as error:
-        text = str(error)
-        if any(sign in text for sign in _DISK_FULL):
-            raise Environment(Code.DISK, f"{path}: {text}", "free disk space, or make the folder writable") from error
-        raise Environment(
-            Code.JOURNAL, f"{path}: {text}", "stop the bridge and keep this file for the maker"
-        ) from error
+        db.conn.execute("COMMIT")
+    except BaseException:
+        db.conn.rollback()  # does nothing if SQLite has undone it already
+        raise

@@ -1,21 +1,20 @@
-"""What the bridge keeps on disk about itself: its private key, who the cloud says it is, and the console's token.
+"""What the bridge keeps about itself: its private key, who the cloud says it is, the pepper and the console's token.
 
-All files are written whole or not at all (temporary file, fsync, rename, fsync of the directory) and are readable by
-their owner alone. On Windows the directory's access list does that (the installer sets it); mode bits say nothing
-there.
+Secrets live where `bridge.secret_store` says. The token is always a plain owner-only file, for the console reads it
+too; it opens nothing that needs an operator's PIN.
 """
 
 import contextlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from bridge import owner_files
+from bridge.secret_store import FileStore, SecretStore, open_store
 from parking import wire
 from parking.errors import BadMessage, Code, Environment
 from parking.signing import KeyRing, SigningKey, from_text, to_text
@@ -23,13 +22,14 @@ from parking.wire import CompletionKey, Message, Number
 
 KEY_FILE: Final = "bridge.key"
 IDENTITY_FILE: Final = "identity.json"
+PENDING_FILE: Final = "enrolment.json"
 TOKEN_FILE: Final = "api-token"  # noqa: S105  # a file's name, no secret
 RUN_FILE: Final = "api.json"
+PEPPER_FILE: Final = "pepper"
 
 SECRET_BYTES: Final = 32
 _ENROL: Final = "run: python -m bridge enrol --config FILE --code CODE"
-_OTHERS: Final = 0o077
-_OTHERS_WRITE: Final = 0o022
+_GO_ON: Final = "tell the operator, who approves it; then run: python -m bridge enrol --config FILE"
 
 
 class Identity(Message, frozen=True, kw_only=True):
@@ -50,24 +50,31 @@ class Identity(Message, frozen=True, kw_only=True):
         return KeyRing({key.key_id: from_text(key.public_key) for key in self.completion_keys})
 
 
-def make_key(data: Path) -> SigningKey:
+class Pending(Message, frozen=True, kw_only=True):
+    """An enrolment that waits for a person's approval, and the key's fingerprint that this person compares."""
+
+    cloud_url: str
+    bridge_id: str
+    fingerprint: str
+
+
+def make_key(data: Path, store: SecretStore | None = None) -> SigningKey:
     """The bridge's key, made now if there is none; two callers at once end with the same one.
 
     Raises Environment(DISK) if it cannot be stored, and whatever `load_key` raises.
     """
-    _directory(data)
-    if not (data / KEY_FILE).exists():
-        _create(data / KEY_FILE, SigningKey.generate(1).seed)
-    return load_key(data)
+    store = store or open_store(data)
+    store.create(KEY_FILE, lambda: SigningKey.generate(1).seed)
+    return load_key(data, store)
 
 
-def load_key(data: Path) -> SigningKey:
-    """Read the bridge's key.
+def load_key(data: Path, store: SecretStore | None = None) -> SigningKey:
+    """Read the bridge's key; `store` is where secrets live, by default as for `[keys] store = "auto"`.
 
     Raises Environment: NOT_ENROLLED if there is none, CONFIG if others may read it, DISK if it is damaged.
     """
     path = data / KEY_FILE
-    seed = _read(path, _OTHERS)
+    seed = (store or open_store(data)).read(KEY_FILE)
     if seed is None:
         raise Environment(Code.NOT_ENROLLED, f"{path}: there is no key yet", _ENROL)
     if len(seed) != SECRET_BYTES:
@@ -77,7 +84,7 @@ def load_key(data: Path) -> SigningKey:
 
 def save_identity(data: Path, identity: Identity) -> None:
     """Store who we are. Raises Environment(DISK)."""
-    _replace(data / IDENTITY_FILE, wire.encode(identity))
+    owner_files.replace(data / IDENTITY_FILE, wire.encode(identity))
 
 
 def load_identity(data: Path) -> Identity:
@@ -86,7 +93,10 @@ def load_identity(data: Path) -> Identity:
     Raises Environment: NOT_ENROLLED if nobody yet, CONFIG if others may write it, DISK if it is damaged.
     """
     path = data / IDENTITY_FILE
-    raw = _read(path, _OTHERS_WRITE)
+    raw = owner_files.read(path, owner_files.OTHERS_WRITE)
+    if raw is None and (waiting := load_pending(data)) is not None:
+        detail = f"this bridge waits for its approval; its fingerprint is {waiting.fingerprint}"
+        raise Environment(Code.NOT_ENROLLED, detail, _GO_ON)
     if raw is None:
         raise Environment(Code.NOT_ENROLLED, f"{path}: this bridge is not paired with a cloud", _ENROL)
     try:
@@ -97,21 +107,55 @@ def load_identity(data: Path) -> Identity:
     return identity
 
 
+def save_pending(data: Path, waiting: Pending) -> None:
+    """Keep for whom we wait. Raises Environment(DISK)."""
+    owner_files.replace(data / PENDING_FILE, wire.encode(waiting))
+
+
+def load_pending(data: Path) -> Pending | None:
+    """The enrolment that waits, if one does. Raises Environment: CONFIG if others may write the file, DISK."""
+    path = data / PENDING_FILE
+    raw = owner_files.read(path, owner_files.OTHERS_WRITE)
+    if raw is None:
+        return None
+    try:
+        return wire.decode(raw, Pending)
+    except BadMessage as error:
+        raise Environment(Code.DISK, f"{path}: {error.detail}", "remove it and enrol with a new code") from error
+
+
+def forget_pending(data: Path) -> None:
+    """Nothing waits any more. Raises Environment(DISK)."""
+    owner_files.remove(data / PENDING_FILE)
+
+
 def api_token(data: Path) -> str:
     """The console's bearer token, made now if there is none. Raises Environment(DISK | CONFIG)."""
-    _directory(data)
     path = data / TOKEN_FILE
-    if not path.exists():
-        _create(path, to_text(secrets.token_bytes(SECRET_BYTES)).encode())
-    token = (_read(path, _OTHERS) or b"").decode("ascii", "replace").strip()
+    made = FileStore(data).create(TOKEN_FILE, lambda: to_text(secrets.token_bytes(SECRET_BYTES)).encode())
+    token = made.decode("ascii", "replace").strip()
     if len(token) < SECRET_BYTES or not token.isascii():
         raise Environment(Code.DISK, f"{path}: damaged", "remove it and start the bridge again")
     return token
 
 
+def make_pepper(store: SecretStore) -> bytes:
+    """What PINs are mixed with, made now if there is none: without it, hashes are of no use to a thief.
+
+    Raises Environment(DISK | CONFIG).
+    """
+    return _whole_pepper(store.create(PEPPER_FILE, lambda: secrets.token_bytes(SECRET_BYTES)))
+
+
+def load_pepper(store: SecretStore) -> bytes | None:
+    """The pepper, None if nobody has ever been given a PIN here. Raises Environment(DISK | CONFIG)."""
+    pepper = store.read(PEPPER_FILE)
+    return None if pepper is None else _whole_pepper(pepper)
+
+
 def write_run_file(data: Path, url: str) -> None:
     """Tell the console where the bridge listens. Raises Environment(DISK)."""
-    _replace(data / RUN_FILE, json.dumps({"url": url, "pid": os.getpid()}).encode())
+    owner_files.replace(data / RUN_FILE, json.dumps({"url": url, "pid": os.getpid()}).encode())
 
 
 def remove_run_file(data: Path) -> None:
@@ -122,73 +166,9 @@ def remove_run_file(data: Path) -> None:
             path.unlink()
 
 
-def _directory(data: Path) -> None:
-    with _disk(data):
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
-def _read(path: Path, forbidden: int) -> bytes | None:
-    with _disk(path):
-        try:
-            with path.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode & 0o777
-                raw = file.read()
-        except FileNotFoundError:
-            return None
-    if os.name != "nt" and mode & forbidden:
-        raise Environment(Code.CONFIG, f"{path}: mode {mode:04o} lets other users in", f"run: chmod 600 {path}")
-    return raw
-
-
-def _create(path: Path, content: bytes) -> None:
-    """Write a file unless it is there already; of two that try at once, one wins."""
-    temporary = _temporary(path, content)
-    try:
-        with _disk(path), contextlib.suppress(FileExistsError):
-            os.link(temporary, path)
-            _sync_directory(path.parent)
-    finally:
-        temporary.unlink()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    _directory(path.parent)
-    temporary = _temporary(path, content)
-    with _disk(path):
-        temporary.replace(path)
-        _sync_directory(path.parent)
-
-
-def _temporary(path: Path, content: bytes) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    with _disk(path):
-        number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(number, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            temporary.unlink()
-            raise
-    return temporary
-
-
-def _sync_directory(directory: Path) -> None:
-    if os.name == "nt":  # NTFS journals the rename; a directory cannot be opened there
-        return
-    number = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-@contextmanager
-def _disk(path: Path) -> Iterator[None]:
-    """Turn the system's refusals into ours."""
-    try:
-        yield
-    except OSError as error:
-        remedy = "the bridge's user must be able to read and write its data directory, and the disk must have room"
-        raise Environment(Code.DISK, f"{path}: {error.strerror or error}", remedy) from error
+def _whole_pepper(pepper: bytes) -> bytes:
+    if len(pepper) != SECRET_BYTES:
+        raise Environment(
+            Code.DISK, f"{PEPPER_FILE}: {len(pepper)} bytes, not {SECRET_BYTES}", "remove it and give all PINs anew"
+        )
+    return pepper

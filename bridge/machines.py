@@ -10,26 +10,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
+from bridge import evidence
 from bridge.case import Case, Step
-from bridge.relay import Finding, Proof, Scene
+from bridge.events import Finding, Proof, Scene
+from bridge.plates import LotPlates, in_memory
 from bridge.stays import KnownStay, present
 from drivers import base
 from drivers.profile import DeviceTable, ExitTable, LotProfile
 from drivers.registry import create_driver
 from drivers.transport import Tap
-from parking.desk import Position, Verb
+from parking.commands import Verb
 from parking.errors import Code, DaikoError, Environment, NotSent
 from parking.errors import Refused as RefusedError
 from parking.money import yen
-from parking.outcome import Evidence, EvidenceKind, Level
+from parking.outcome import Level
 from parking.stay import LotId, NameKind, StayRef
 from parking.wire import Answer, Ask, Found, NotFound
 
 log = logging.getLogger(__name__)
-
-COUNTER_SPAN = 65536
-"""Device counters are 16 bits wide."""
-
 
 Tapping = Callable[[DeviceTable], Tap | None]
 """Which devices' bytes are written down, and by whom."""
@@ -55,14 +53,21 @@ class Machine:
 class LotMachines:
     """All machines of one lot."""
 
-    def __init__(self, profile: LotProfile, clock: Callable[[], datetime], tapping: Tapping = _no_tap) -> None:
-        """Make the drivers, each with the tap that `tapping` gives it.
+    def __init__(
+        self,
+        profile: LotProfile,
+        clock: Callable[[], datetime],
+        tapping: Tapping = _no_tap,
+        plates: LotPlates | None = None,
+    ) -> None:
+        """Make the drivers, each with the tap that `tapping` gives it; `plates` turns plates to tokens and back.
 
         Raises Environment(CONFIG) for an unknown family, bad options, or a role that a device cannot play.
         """
         self._tapping = tapping
         self.profile = profile
         self.lot = LotId(profile.lot.id)
+        self.plates = plates or in_memory(self.lot, profile.lot.names)
         self.exits = {exit_.id: exit_ for exit_ in profile.exit}
         self._clock = clock
         self.machines = {table.id: self._machine(table) for table in profile.device}
@@ -71,6 +76,7 @@ class LotMachines:
             ("fee", profile.roles.fee, base.Role.FEES),
             ("settle", profile.roles.settle, base.Role.SETTLE),
             ("witness", profile.roles.witness, base.Role.WITNESS),
+            ("books", profile.roles.books, base.Role.BOOKS),
         ):
             if name and wanted not in self.machines[name].driver.capabilities.roles:
                 raise Environment(
@@ -105,7 +111,9 @@ class LotMachines:
             release_retry=self._retry(exit_.device if exit_ else ""),
             give_up=times.give_up,
             retry=times.retry,
+            exit=exit_.id if exit_ else "",
             rival=rival,
+            partial=bool(roles.settle) and self.machines[roles.settle].driver.capabilities.partial,
         )
 
     def device_of(self, case: Case) -> str:
@@ -125,16 +133,19 @@ class LotMachines:
         now = time.monotonic()
         if case.step is Step.SETTLE:
             machine = self.machines[self.profile.roles.settle]
+            # a pay station acts while somebody stands before it, coin by coin
+            acts = self.profile.times.observe if case.stay.kind is NameKind.DESK else 0.0
             order = base.SettleOrder(
-                stay=case.stay,
+                stay=self.plates.plain(case.stay),
                 amount=yen(case.amount),
                 reference=case.reference,
                 paid_at=case.paid_at,
-                attempt=case.attempt,
-                deadline=now + 2 * machine.table.timeout_seconds,
-                intend=intend,
+                attempt=case.sequence or case.attempt,
+                deadline=now + 2 * machine.table.timeout_seconds + acts,
+                intend=self.plates.intend(intend),
             )
-            return cast("base.Settler", machine.driver).settle(order)
+            with self.plates.discreet():
+                return self.plates.clean(cast("base.Settler", machine.driver).settle(order))
         exit_ = self.exit_for(case)
         if exit_ is None:
             return base.Refused(Code.EXIT_UNKNOWN, f"no exit {case.exit!r} in the profile")
@@ -142,7 +153,7 @@ class LotMachines:
         if (no := self._wrong_car(case, machine, known)) is not None:
             return no
         deadline = now + machine.table.timeout_seconds + self.profile.times.observe
-        order_ = base.ReleaseOrder(case.reference, case.attempt, deadline, intend)
+        order_ = base.ReleaseOrder(case.reference, case.sequence or case.attempt, deadline, intend)
         return self._exit_driver(machine).release(machine.target(exit_), order_)
 
     def _wrong_car(self, case: Case, machine: Machine, known: Mapping[str, KnownStay]) -> base.Refused | None:
@@ -163,59 +174,60 @@ class LotMachines:
     def look(self, case: Case, now: datetime) -> Proof:
         """Look for evidence of the latest attempt, strongest first; never acts, never raises a DaikoError."""
         try:
-            finding, evidence, detail = self._testify(case) if case.step is Step.SETTLE else self._inspect(case, now)
+            waited = (now - case.since).total_seconds() >= self.profile.times.observe
+            look = self._testify if case.step is Step.SETTLE else self._inspect
+            with self.plates.discreet():
+                found = look(case, waited)
         except DaikoError as error:
             log.info("%s: no evidence to be had: %s", case.reference, error)
-            finding, evidence, detail = Finding.UNKNOWN, (), ""  # what the doubt is about stays on show
-        return Proof(case.attempt, finding, evidence, detail)
+            found = evidence.Found(Finding.UNKNOWN)  # what the doubt is about stays on show
+        proofs, detail = self.plates.clean_evidence(found.proofs), self.plates.scrub(found.detail)
+        return Proof(case.attempt, found.finding, proofs, detail, found.moved, found.still)
 
-    def _testify(self, case: Case) -> tuple[Finding, tuple[Evidence, ...], str]:
+    def _testify(self, case: Case, waited: bool) -> evidence.Found:
         machine = self.machines[self.witness_of(case)]
         deadline = time.monotonic() + machine.table.timeout_seconds
-        match cast("base.Witness", machine.driver).who_settled(case.stay, case.reference, deadline):
-            case base.Ours(reference, detail):
-                proof = Evidence(EvidenceKind.WITNESS, f"{machine.table.id}: paid by {reference} {detail}".strip())
-                return Finding.OURS, (proof,), detail
-            case base.Cash(detail):
-                return Finding.OTHERS, (Evidence(EvidenceKind.WITNESS, f"{machine.table.id}: {detail}"),), detail
-            case base.Nobody(detail):
-                return Finding.NOT_ACTED, (), detail
-            case base.CannotTell(detail):
-                return Finding.UNKNOWN, (), detail
+        stay = self.plates.plain(case.stay)
+        said = cast("base.Witness", machine.driver).who_settled(stay, case.reference, deadline)
+        return evidence.from_witness(said, machine.table.id, waited)
 
-    def _inspect(self, case: Case, now: datetime) -> tuple[Finding, tuple[Evidence, ...], str]:
+    def _inspect(self, case: Case, waited: bool) -> evidence.Found:
         exit_ = self.exit_for(case)
         if exit_ is None:
-            return Finding.UNKNOWN, (), "the exit is no longer in the profile"
+            return evidence.Found(Finding.UNKNOWN, (), "the exit is no longer in the profile")
         machine, driver = self.machines[exit_.device], self._exit_driver(self.machines[exit_.device])
         target, deadline = machine.target(exit_), time.monotonic() + machine.table.timeout_seconds
-        moved = None
-        if case.counter is not None and (count := driver.read_counter(target, deadline)) is not None:
-            moved = (count - case.counter) % COUNTER_SPAN
-            if moved == 1:
-                text = f"{machine.table.id}: release counter {case.counter} → {count}"
-                return Finding.OURS, (Evidence(EvidenceKind.COUNTER, text),), ""
+        count = driver.read_counter(target, deadline) if case.counter is not None else None
         (state,) = driver.read((target,), deadline)
-        if state.position is Position.OPEN:
-            return Finding.OURS, (Evidence(EvidenceKind.OBSERVED, f"{exit_.id} is open"),), ""
-        waited = (now - case.since).total_seconds() >= self.profile.times.observe
-        untouched = case.sent == 0 or (moved == 0 and waited)
-        if untouched and state.position is Position.CLOSED and state.vehicle is not False:
-            return Finding.NOT_ACTED, (), "the device did not act: its counter stands still and the exit is closed"
-        return Finding.UNKNOWN, (), f"{exit_.id} is {state.position.value}" + (f", counter +{moved}" if moved else "")
+        seen = evidence.ExitSeen(exit_.id, machine.table.id, case.counter, count, state, shared=not exit_.bay)
+        return evidence.from_exit(seen, case.sent, waited)
 
     def answer(self, ask: Ask) -> Answer:
-        """Ask the legacy for a fee."""
+        """Ask the legacy for a fee. A car that it does not show as inside is not asked about by its plate."""
+        asked = StayRef(ask.kind, ask.name)
+        if asked.kind is NameKind.PLATE and not self.plates.seen:
+            return _no_fee(ask, Code.DEVICE_UNAVAILABLE, "nobody knows yet which cars are there")
+        stay = self.plates.inside(asked)
+        if stay is None:
+            return _no_fee(ask, Code.STAY_UNKNOWN, "no car of this name is in the lot")
         machine = self.machines[self.profile.roles.fee]
         try:
             deadline = time.monotonic() + min(machine.table.timeout_seconds, _until(ask, self._clock()))
-            quote = cast("base.FeeSource", machine.driver).quote(StayRef(ask.kind, ask.name), ask.at, deadline)
+            with self.plates.discreet():
+                quote = cast("base.FeeSource", machine.driver).quote(stay, ask.at, deadline)
         except DaikoError as error:
             code = Code.DEVICE_UNAVAILABLE if not isinstance(error, RefusedError) else error.code
-            return Answer(ask_id=ask.ask_id, result=NotFound(code=code, detail=error.detail))
+            return _no_fee(ask, code, error.detail)
         if isinstance(quote, base.Refused):
-            return Answer(ask_id=ask.ask_id, result=NotFound(code=quote.code, detail=quote.detail))
-        found = Found(stay=quote.stay, amount=quote.amount, lines=quote.lines, valid_until=quote.valid_until)
+            return _no_fee(ask, quote.code, self.plates.scrub(quote.detail))
+        ref = StayRef(asked.kind, asked.name, quote.stay.entered_at) if stay != asked else quote.stay
+        found = Found(
+            stay=ref,
+            amount=quote.amount,
+            lines=self.plates.clean_lines(quote.lines),
+            valid_until=quote.valid_until,
+            at_most=quote.at_most,
+        )
         return Answer(ask_id=ask.ask_id, result=found)
 
     def by_hand(self, verb: Verb, exit_: ExitTable, reference: str, intend: base.Intend) -> base.Outcome:
@@ -236,9 +248,29 @@ class LotMachines:
         return self._exit_driver(machine).read(targets, time.monotonic() + machine.table.timeout_seconds)
 
     def seen_stays(self, deadline: float) -> Sequence[base.Stay]:
-        """Ask the device that knows the stays."""
+        """Ask the device that knows the stays; plates in them are tokens."""
         driver = self.machines[self.profile.roles.stays].driver
-        return cast("base.StayFeed", driver).stays(deadline)
+        with self.plates.discreet():
+            return self.plates.learn(cast("base.StayFeed", driver).stays(deadline))
+
+    def counting(self) -> list[ExitTable]:
+        """The exits whose device counts its releases."""
+        return [
+            exit_ for machine in self.machines.values() if machine.driver.capabilities.counts for exit_ in machine.exits
+        ]
+
+    def read_counter(self, exit_: ExitTable) -> int | None:
+        """Where an exit's own counter stands; None if it has none after all. Raises as ExitDevice.read_counter does."""
+        machine = self.machines[exit_.device]
+        deadline = time.monotonic() + machine.table.timeout_seconds
+        return self._exit_driver(machine).read_counter(machine.target(exit_), deadline)
+
+    def bookings(self, since: datetime, until: datetime) -> Sequence[base.Booking]:
+        """Read the legacy's books. Raises as Books.bookings does."""
+        machine = self.machines[self.profile.roles.books]
+        deadline = time.monotonic() + machine.table.timeout_seconds
+        with self.plates.discreet():
+            return cast("base.Books", machine.driver).bookings(since, until, deadline)
 
     def done_level(self, verb: Verb) -> Level:
         """The level at which an order by hand counts as confirmed; ending a hold shows only when cars pass."""
@@ -250,6 +282,10 @@ class LotMachines:
     @staticmethod
     def _exit_driver(machine: Machine) -> base.ExitDevice:
         return cast("base.ExitDevice", machine.driver)
+
+
+def _no_fee(ask: Ask, code: str, detail: str) -> Answer:
+    return Answer(ask_id=ask.ask_id, result=NotFound(code=code, detail=detail))
 
 
 def _until(ask: Ask, now: datetime) -> float:

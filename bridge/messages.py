@@ -4,9 +4,12 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bridge import relay
+from bridge import events
+from bridge.case import Stated
+from bridge.exit_log import Exit, Turn
 from bridge.journal import Transaction
 from parking.errors import Code, DaikoError, NotSent
+from parking.reports import Way
 from parking.stay import LotId
 from parking.wire import Entry
 
@@ -37,11 +40,31 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """Completions from the feed."""
+    """Signed completions, by whatever way; `actor` is who brought them in, where it was not the feed."""
 
     lot: LotId
     entries: Sequence[Entry]
     reply: Reply
+    way: Way = Way.FEED
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ByCode:
+    """What a typed code stated, already proven against the lot's secret."""
+
+    stated: Stated
+    actor: str
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class HandActed:
+    """An order by hand is about to be written to an exit, or its outcome is known: None means nobody knows."""
+
+    exit: Exit
+    turn: Turn
+    reply: None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +72,7 @@ class ForCase:
     """An event for one case; `reply` is set when a thread waits for Go or for a decision."""
 
     key: Key
-    event: relay.RelayEvent
+    event: events.Event
     reply: Reply | None = None
 
 
@@ -62,4 +85,4 @@ class Write:
     after: Callable[[], None] | None = None
 
 
-Message = Incoming | ForCase | Write
+Message = Incoming | ByCode | HandActed | ForCase | Write

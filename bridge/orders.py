@@ -1,41 +1,38 @@
-"""Orders by hand: release, hold open, end a hold, resolve a doubt.
+"""Takes orders by hand on: release, hold open, end a hold, resolve a doubt, say afterwards for whom an opening was.
 
-A manual release must work with the cloud dead, and with the journal dead: what cannot be journaled goes to a plain
-fallback log beside it, and the gate opens all the same (P8).
+A manual release must work with the cloud dead, and with the journal dead (P8): see bridge.by_hand.
 """
 
-import json
-import logging
-import os
+import secrets
 import threading
 from collections.abc import Callable
-from datetime import datetime
-from pathlib import Path
+from datetime import datetime, timedelta
+from typing import Final
 
-from msgspec.structs import replace
-
-from bridge import relay
+from bridge import events, overrides
 from bridge.board import Board
+from bridge.by_hand import ByHand
+from bridge.case import Case
 from bridge.core import Core
 from bridge.journal import Journal, Transaction
 from bridge.machines import LotMachines
 from bridge.messages import ForCase, Reply
+from bridge.overrides import no
+from bridge.port_jobs import HUNG
 from bridge.worker import PortWorker, Urgency
-from drivers.base import Applied, Outcome, Refused
-from drivers.profile import ExitTable
-from parking.desk import CasePhase, Command, CommandReply, CommandState, CommandView, Verb
-from parking.errors import Code, DaikoError, Environment, NotSent
+from parking.commands import Command, CommandReply, Verb
+from parking.desk import CasePhase, CommandState, CommandView, OverrideView
+from parking.errors import Code, DaikoError, Environment
+from parking.reports import Claim, OverrideMatched, Whose
 from parking.stay import LotId
-from parking.wire import Override
 
-log = logging.getLogger(__name__)
-
-JOURNAL_SECONDS = 1.0
-"""How long a release by hand waits for the journal before it goes to the fallback log."""
+DECIDE_SECONDS: Final = 5.0
+CLAIM_SIGNS: Final = 26
+_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class Orders:
-    """Takes orders on, carries them out on the right port, and says what came of them."""
+    """Checks orders and hands them to who carries them out. Thread-safe."""
 
     def __init__(
         self,
@@ -46,14 +43,18 @@ class Orders:
         lots: dict[LotId, LotMachines],
         workers: dict[tuple[LotId, str], PortWorker],
         clock: Callable[[], datetime],
-        fallback: Path,
+        by_hand: ByHand,
+        cloud_url: str,
     ) -> None:
-        """`workers` by lot and device id; `fallback` is the log for when the journal is dead."""
-        self._core, self._journal, self._board = core, journal, board
-        self._lots, self._workers, self._clock, self._fallback = lots, workers, clock, fallback
+        """`workers` by lot and device id; `cloud_url` is where claims are paid."""
+        self._core, self._journal, self._board, self._clock = core, journal, board, clock
+        self._lots, self._workers, self._by_hand, self._cloud_url = lots, workers, by_hand, cloud_url
         self._guard = threading.Lock()
+        self._claiming = threading.Lock()
         # Ids of former runs come from memory, not from a query: a hung disk must not keep a gate shut.
-        self._replies = dict.fromkeys(journal.command_ids(), CommandReply(accepted=True, detail="known from before"))
+        former = journal.command_ids() if journal.readable else []
+        former += by_hand.kept_aside()
+        self._replies = dict.fromkeys(former, CommandReply(accepted=True, detail="known from before"))
 
     def command(self, command: Command) -> CommandReply:
         """Take an order on, or refuse it; a repeated `command_id` gets the first answer again."""
@@ -62,45 +63,32 @@ class Orders:
             if former is not None:
                 return former
             self._replies[command.command_id] = CommandReply(accepted=True, detail="in hand")
-        reply = self._check(command)
-        if reply.accepted:
-            reply = self._resolve(command) if command.verb is Verb.RESOLVE else self._begin(command)
+        reply = self._check(command) or self._take_on(command)
         self._replies[command.command_id] = reply
         return reply
 
-    def _check(self, command: Command) -> CommandReply:
+    def _check(self, command: Command) -> CommandReply | None:
         lot = self._lots.get(LotId(command.lot))
         if lot is None:
-            return _no(Code.LOT_UNKNOWN, f"this bridge does not serve lot {command.lot}")
+            return no(Code.LOT_UNKNOWN, f"this bridge does not serve lot {command.lot}")
         if not command.actor.strip() or not command.reason.strip():
-            return _no(Code.BAD_MESSAGE, "an order by hand needs its author and a reason")
-        if command.verb is not Verb.RESOLVE and command.exit not in lot.exits:
-            return _no(Code.EXIT_UNKNOWN, f"no exit {command.exit!r} in this lot")
-        return CommandReply(accepted=True)
+            return no(Code.BAD_MESSAGE, "an order by hand needs its author and a reason")
+        if command.verb not in (Verb.RESOLVE, Verb.ASSIGN) and command.exit not in lot.exits:
+            return no(Code.EXIT_UNKNOWN, f"no exit {command.exit!r} in this lot")
+        return overrides.refusal(command)
 
-    def _resolve(self, command: Command) -> CommandReply:
-        if command.verdict is None:
-            return _no(Code.BAD_MESSAGE, "a verdict is needed: settled or not settled")
-        case = self._journal.case(LotId(command.lot), command.case)
-        if case is None:
-            return _no(Code.NOT_FOUND, f"no case {command.case} in this lot")
-        if case.phase is not CasePhase.IN_DOUBT:
-            return _no(Code.CONFLICT, f"the case is not in doubt, it is {case.phase.value}")
-        reply = Reply()
-        event = relay.Decided(command.verdict, command.actor, command.reason)
-        self._core.put(ForCase(case.key, event, reply))
-        try:
-            reply.wait(5.0)
-        except DaikoError as error:
-            return _no(error.code, error.detail)
-        after = self._journal.case(LotId(command.lot), command.case)
-        if after is not None and after.phase is CasePhase.IN_DOUBT:
-            return _no(
-                Code.CONFLICT, "the legacy system has booked this payment: open by hand, then resolve as settled"
-            )
-        return CommandReply(accepted=True)
+    def _take_on(self, command: Command) -> CommandReply:
+        match command.verb:
+            case Verb.RESOLVE:
+                return self._resolve(command)
+            case Verb.ASSIGN:
+                return self._assign(command)
+            case _ if command.claim is not None:
+                return self._against_claim(command, command.claim)
+            case _:
+                return self._begin(command, None)
 
-    def _begin(self, command: Command) -> CommandReply:
+    def _begin(self, command: Command, claim: Claim | None) -> CommandReply:
         lot = self._lots[LotId(command.lot)]
         exit_ = lot.exits[command.exit]
         view = CommandView(
@@ -110,92 +98,109 @@ class Orders:
             at=self._clock(),
             actor=command.actor,
         )
-        self._board.command(_exit_key(command), view)
+        self._board.command(f"{command.lot}/{command.exit}", view)
         worker = self._workers[(lot.lot, exit_.device)]
-        worker.submit(Urgency.BY_HAND, lambda: self._carry_out(command, lot, exit_, view))
+        worker.submit(
+            Urgency.BY_HAND,
+            lambda: self._by_hand.carry_out(command, lot, exit_, view, claim),
+            withdrawn=lambda: self._by_hand.withdrawn(command, view, Code.PORT_HUNG, HUNG, claim),
+            stuck=lambda: self._by_hand.stuck(command, view),
+        )
         return CommandReply(accepted=True)
 
-    def _carry_out(self, command: Command, lot: LotMachines, exit_: ExitTable, view: CommandView) -> None:
-        def intend(intent: bytes, _counter: int | None) -> None:
-            self._keep(command, view, intent)
+    def _against_claim(self, command: Command, amount: int) -> CommandReply:
+        """One at a time, so that two at once cannot leave on the same yen of the budget."""
+        profile, now = self._lots[LotId(command.lot)].profile, self._clock()
+        lot, day = LotId(command.lot), overrides.business_day(profile, now)
+        with self._claiming:
+            try:
+                refused = overrides.claim_refusal(profile.policy, amount, self._journal.claimed(lot, day))
+                if refused is not None:
+                    return refused
+                self._core.write(lambda tx: tx.put_claim(command.command_id, lot, day, amount), DECIDE_SECONDS)
+            except DaikoError as error:
+                return no(error.code, f"no claim without the journal: {error.detail}")
+        name = "".join(secrets.choice(_ALPHABET) for _ in range(CLAIM_SIGNS))
+        until = now + timedelta(days=profile.policy.claim_days)
+        self._begin(command, Claim(claim_id=name, amount=amount, until=until))
+        return CommandReply(accepted=True, claim_url=f"{self._cloud_url}/c/{name}")
 
+    def _resolve(self, command: Command) -> CommandReply:
+        if command.verdict is None:
+            return no(Code.BAD_MESSAGE, "a verdict is needed: settled or not settled")
+        case = self._case(command)
+        if isinstance(case, CommandReply):
+            return case
+        if case.phase is not CasePhase.IN_DOUBT:
+            return no(Code.CONFLICT, f"the case is not in doubt, it is {case.phase.value}")
+        decided = events.Decided(command.verdict, command.actor, command.reason)
+        after = self._decide(case, decided)
+        if isinstance(after, CommandReply):
+            return after
+        if after.phase is CasePhase.IN_DOUBT:
+            return no(Code.CONFLICT, "the legacy system has booked this payment: open by hand, then resolve as settled")
+        return CommandReply(accepted=True)
+
+    def _assign(self, command: Command) -> CommandReply:
+        """Match an opening to its stay, or to nobody; the stay's payment follows."""
+        row = next((row for row in self._unmatched() if row.command_id == command.override), None)
+        if row is None or row.lot != command.lot:
+            return no(Code.NOT_FOUND, f"no opening {command.override[:40]!r} waits to be matched in this lot")
         try:
-            outcome: Outcome | DaikoError = lot.by_hand(command.verb, exit_, f"HAND-{command.command_id[:8]}", intend)
-        except DaikoError as error:
-            outcome = error
-        except Exception:
-            log.exception("bug in the driver of %s", exit_.device)
-            outcome = NotSent(Code.BUG, "a defect of the driver; see the bridge's log")
-        state, code, detail = _judge(outcome, lot, command.verb)
-        after = replace(view, state=state, at=self._clock(), code=code, detail=detail)
-        self._board.command(_exit_key(command), after)
-        self._keep(command, after, b"")
-        log.info("%s of %s by hand: %s %s", command.verb.value, command.exit, state.value, detail)
-
-    def _keep(self, command: Command, view: CommandView, intent: bytes) -> None:
-        """Journal an order as it stands; or, if that is impossible, write it to the fallback log."""
+            case = self._by_hand.payment_of(command)
+        except Environment as error:
+            return no(error.code, error.detail)
+        still_open = case is not None and not case.over
+        opening = overrides.assigned(command, row, case.number if case is not None and still_open else 0)
+        matched = OverrideMatched(
+            command_id=row.command_id,
+            actor=command.actor,
+            reason=command.reason,
+            at=self._clock(),
+            whose=command.whose,
+            stay=command.stay if command.whose is Whose.STAY else None,
+            number=case.number if case else 0,
+            give_back=command.give_back,
+        )
 
         def write(tx: Transaction) -> None:
-            lot = LotId(command.lot)
-            tx.put_command(lot, command.exit, view, intent)
+            tx.match_override(row.command_id)
             stay = command.stay.key if command.stay else ""
-            tx.note(
-                lot,
-                stay,
-                view.at,
-                command.actor,
-                f"{view.verb}_{view.state.value}",
-                f"{command.exit}: {command.reason}",
-            )
-            if view.state is not CommandState.COMMANDED:
-                self._core.report(tx, lot, _override(command, view))
+            tx.note(LotId(command.lot), stay, matched.at, command.actor, "assign", f"{row.exit}: {command.reason}")
+            self._core.report(tx, LotId(command.lot), matched)
+            if opening is not None:
+                tx.put_opening(opening)
 
+        if case is not None and still_open:
+            after = self._decide(case, events.Overridden(command.actor, command.reason, command.give_back))
+            if isinstance(after, CommandReply):
+                return after
         try:
-            self._core.write(write, JOURNAL_SECONDS)
+            self._core.write(write, DECIDE_SECONDS)
         except DaikoError as error:
-            log.error("an order by hand goes to %s: %s", self._fallback, error)
-            line = {"lot": command.lot, "exit": command.exit, "verb": view.verb, "state": view.state.value}
-            line |= {"actor": command.actor, "reason": command.reason, "at": view.at.isoformat()}
-            line |= {"command_id": command.command_id, "intent": intent.hex()}
-            self._append(json.dumps(line, ensure_ascii=False))
+            return no(error.code, error.detail)
+        self._board.matched(row.key)
+        return CommandReply(accepted=True)
 
-    def _append(self, line: str) -> None:
+    def _unmatched(self) -> list[OverrideView]:
         try:
-            with self._fallback.open("a", encoding="utf-8") as log_file:
-                log_file.write(line + "\n")
-                log_file.flush()
-                os.fsync(log_file.fileno())
-        except OSError as error:
-            log.critical("the fallback log cannot be written either (%s): %s", error, line)
+            return self._journal.unmatched()
+        except Environment:
+            return []
 
+    def _case(self, command: Command) -> Case | CommandReply:
+        try:
+            case = self._journal.case(LotId(command.lot), command.case)
+        except Environment as error:
+            return no(error.code, error.detail)
+        return case if case is not None else no(Code.NOT_FOUND, f"no case {command.case} in this lot")
 
-def _judge(outcome: Outcome | DaikoError, lot: LotMachines, verb: Verb) -> tuple[CommandState, str, str]:
-    if isinstance(outcome, Applied):
-        proof = "; ".join(evidence.text for evidence in outcome.evidence)
-        if outcome.level >= lot.done_level(verb):
-            return CommandState.CONFIRMED, "", proof
-        return CommandState.NOT_CONFIRMED, Code.NOT_OBSERVED, proof
-    if isinstance(outcome, Refused | NotSent | Environment):
-        return CommandState.REFUSED, outcome.code, outcome.detail
-    return CommandState.NOT_CONFIRMED, outcome.code, outcome.detail
-
-
-def _override(command: Command, view: CommandView) -> Override:
-    return Override(
-        command_id=command.command_id,
-        verb=command.verb.value,
-        exit=command.exit,
-        actor=command.actor,
-        reason=command.reason,
-        at=view.at,
-        stay=command.stay,
-        outcome=view.state.value,
-    )
-
-
-def _exit_key(command: Command) -> str:
-    return f"{command.lot}/{command.exit}"
-
-
-def _no(code: Code, detail: str) -> CommandReply:
-    return CommandReply(accepted=False, code=code, detail=detail)
+    def _decide(self, case: Case, event: events.Event) -> Case | CommandReply:
+        """The case after an event, or why it could not be decided."""
+        reply = Reply()
+        self._core.put(ForCase(case.key, event, reply))
+        try:
+            reply.wait(DECIDE_SECONDS)
+            return self._journal.case(case.lot, case.number) or case
+        except DaikoError as error:
+            return no(error.code, error.detail)

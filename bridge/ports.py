@@ -6,9 +6,11 @@ All methods are thread-safe. None of them touches a device or the network.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from parking.desk import Command, CommandReply, Event, Snapshot, Timeline
+from parking.commands import Command, CommandReply, Redeem, RedeemReply, SignedIn, SignIn, SignOut
+from parking.desk import Event, Snapshot, Timeline
+from parking.reports import Report
 from parking.stay import LotId
-from parking.wire import Answer, Ask, Entry, Report
+from parking.wire import Answer, Ask, Entry
 
 
 class Inbox(Protocol):
@@ -36,6 +38,10 @@ class Inbox(Protocol):
 
     def accepted(self, lot: LotId, through: int) -> None:
         """The cloud has committed all reports up to `through`."""
+        ...
+
+    def disowned(self, lot: LotId) -> None:
+        """The cloud has other reports under the numbers of ours: this journal is an older copy."""
         ...
 
     def wait_for_reports(self, lot: LotId, seconds: float) -> None:
@@ -68,4 +74,16 @@ class Desk(Protocol):
 
     def command(self, command: Command) -> CommandReply:
         """Take an order on, or refuse it; a repeated `command_id` gets the first answer again."""
+        ...
+
+    def redeem(self, redeem: Redeem) -> RedeemReply:
+        """Act on a code that a driver showed, or say what is wrong with it; a repeated `redeem_id` changes nothing."""
+        ...
+
+    def sign_in(self, request: SignIn) -> SignedIn:
+        """Begin an operator's session; slow on purpose. Raises Refused(SIGN_IN | LOCKED_OUT)."""
+        ...
+
+    def sign_out(self, request: SignOut) -> CommandReply:
+        """End a session; one that has ended already is no error."""
         ...

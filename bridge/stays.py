@@ -16,7 +16,10 @@ from parking.stay import NameKind, StayRef
 
 
 class KnownStay(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A stay as the bridge keeps it. `device_entered_at` is what the device says of this presence, this run."""
+    """A stay as the bridge keeps it. `device_entered_at` is what the device says of this presence, this run.
+
+    `plate` is a token (bridge.plates), never a plate.
+    """
 
     ref: StayRef
     seen_at: datetime

@@ -6,21 +6,22 @@ Runs on the ports' threads, one exchange a round, so that an act never waits beh
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
 
-from bridge import relay
+from bridge import events
 from bridge.board import Board
 from bridge.core import Core
 from bridge.journal import Transaction
 from bridge.machines import LotMachines, Machine
 from bridge.messages import ForCase, Key, Write
+from bridge.plates import token_of
 from bridge.stays import Change, KnownStay, fold
 from parking.desk import CasePhase, CaseView, ExitView, LinkView, StayState, StayView
-from parking.errors import DaikoError
-from parking.wire import DeviceHealth, StayClosed, StayOpened
+from parking.errors import Code, DaikoError, NotSent
+from parking.reports import DeviceHealth, StayClosed, StayOpened
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +57,28 @@ class LotWatch:
         with self._guard:
             return dict(self._known)
 
+    def recall(self, known: Mapping[str, KnownStay]) -> None:
+        """The journal can be read at last: its stays go before those seen meanwhile, which began before we looked."""
+        with self._guard:
+            lot, now = self._lot.lot, self._clock()
+            gone = [stay for key, stay in self._known.items() if key not in known]
+            self._known, self._first = dict(known), True
+
+            def forget(tx: Transaction) -> None:
+                for stay in gone:
+                    tx.put_stay(lot, stay, still_open=False)
+                    tx.end_plate(lot, token_of(stay), now)
+                    self._core.report(tx, lot, StayClosed(stay=stay.ref, at=now))
+
+            self._core.put(Write(forget))
+            for stay in gone:
+                self._board.stay_gone(f"{lot}/{stay.ref.key}")
+            for stay in self._known.values():
+                self._show(stay)
+
     def case_changed(self, view: CaseView) -> None:
         """A case has moved: the stay that it is for is shown in its light."""
+        view = replace(view, plate=self._lot.plates.of(view.stay))
         self._board.case(view)
         with self._guard:  # also while showing: a car that leaves just now must not be put back on the board
             stay = next((one for one in self._known.values() if one.ref.same_as(view.stay)), None)
@@ -98,6 +119,17 @@ class LotWatch:
             )
         self._link(machine.table.id, True, "", (time.monotonic() - started) * 1000)
 
+    def know_the_cars(self, device: str, timeout: float) -> None:
+        """Before an act on the device that sees the bays: the first reading tells which cars are still the journal's.
+
+        Raises NotSent if it cannot be had.
+        """
+        if not self._first or device != self._lot.profile.roles.stays:
+            return
+        self.read_stays(device, timeout)
+        if self._first:
+            raise NotSent(Code.DEVICE_UNAVAILABLE, "nobody knows yet which cars are there")
+
     def read_stays(self, device: str, timeout: float) -> None:
         """One round: which cars are there."""
         started = time.monotonic()
@@ -117,18 +149,21 @@ class LotWatch:
                 self._known[stay.ref.key] = stay
             left = [self._cases.pop(stay.ref.key, None) for stay in change.closed]
             if change.opened or change.closed or change.updated:
-                self._core.put(Write(lambda tx: self._write(tx, change, now)))
+                plates = self._lot.plates.sealed((*change.opened, *change.updated))
+                self._core.put(Write(lambda tx: self._write(tx, change, plates, now)))
             for stay in change.closed:
                 self._board.stay_gone(f"{self._lot.lot}/{stay.ref.key}")
             for stay in (*change.opened, *change.updated):
                 self._show(stay)
         for case in left:
-            if case is not None and case.phase is CasePhase.IN_DOUBT:
+            if case is not None and case.phase in (CasePhase.SENDING, CasePhase.IN_DOUBT):
                 key: Key = (case.lot, case.number)
-                self._core.put(ForCase(key, relay.Left(f"the car of {case.stay.key} has left")))
+                self._core.put(ForCase(key, events.Left(f"the car of {case.stay.key} has left")))
 
-    def _write(self, tx: Transaction, change: Change, now: datetime) -> None:
+    def _write(self, tx: Transaction, change: Change, plates: Sequence[tuple[str, bytes]], now: datetime) -> None:
         lot = self._lot.lot
+        for token, sealed in plates:
+            tx.put_plate(lot, token, sealed)
         for stay in change.opened:
             tx.put_stay(lot, stay, still_open=True)
             tx.note(lot, stay.ref.key, now, self._lot.profile.roles.stays, "arrived")
@@ -137,6 +172,7 @@ class LotWatch:
             tx.put_stay(lot, stay, still_open=True)
         for stay in change.closed:
             tx.put_stay(lot, stay, still_open=False)
+            tx.end_plate(lot, token_of(stay), now)
             tx.note(lot, stay.ref.key, now, self._lot.profile.roles.stays, "left")
             self._core.report(tx, lot, StayClosed(stay=stay.ref, at=now))
 
@@ -151,7 +187,7 @@ class LotWatch:
                 paid=case.amount if case is not None and case.phase is CasePhase.SETTLED else stay.paid or None,
                 via="phone" if case is not None and case.phase is CasePhase.SETTLED else stay.paid_by,
                 case=case.number if case is not None else 0,
-                plate=stay.plate,
+                plate=self._lot.plates.text(token_of(stay)),
             )
         )
 

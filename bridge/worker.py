@@ -1,12 +1,12 @@
 """One thread per port: the only one that talks to the devices behind it. Urgent jobs go ahead of polling."""
 
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
+from heapq import heappop, heappush
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +20,7 @@ class Urgency(IntEnum):
     ACT = 1
     LOOK = 2
     ASK = 3
+    BOOKS = 4
 
 
 @dataclass(order=True, slots=True)
@@ -27,6 +28,8 @@ class _Waiting:
     urgency: int
     order: int
     job: Job = field(compare=False)
+    withdrawn: Job | None = field(compare=False, default=None)
+    stuck: Job | None = field(compare=False, default=None)
 
 
 @dataclass(slots=True)
@@ -39,28 +42,63 @@ class _Round:
 class PortWorker:
     """Runs jobs one at a time, and its rounds (periodic reads) when nothing else waits.
 
-    A job must have deadlines of its own. A job that raises is logged and never stops the thread.
+    A job must have deadlines of its own. One that runs longer than `limit` seconds all the same has hung: the port's
+    system call does not return, and nothing can end it. What waits behind it can still be withdrawn, with the certainty
+    that nothing was sent. A job that raises is logged and never stops the thread.
     """
 
-    def __init__(self, name: str) -> None:
-        """`name` appears in the log and as the thread's name."""
-        self._jobs: queue.PriorityQueue[_Waiting] = queue.PriorityQueue()
+    def __init__(self, name: str, limit: float = float("inf")) -> None:
+        """`name` appears in the log and as the thread's name; `limit` is longer than any job's deadlines together."""
+        self._news = threading.Condition()
+        self._jobs: list[_Waiting] = []
         self._order = 0
-        self._guard = threading.Lock()
         self._rounds: list[_Round] = []
-        self._stopping = threading.Event()
+        self._stopping = False
+        self._running: _Waiting | None = None
+        self._began = 0.0
+        self._told = False
+        self.limit = limit
         self._thread = threading.Thread(target=self._run, name=f"port-{name}", daemon=True)
 
     def every(self, seconds: float, job: Job) -> None:
         """Run `job` every `seconds`, first as soon as the worker starts. Call before `start`."""
         self._rounds.append(_Round(seconds, job, 0.0))
 
-    def submit(self, urgency: Urgency, job: Job) -> None:
-        """Queue a job; first come, first served within an urgency."""
-        with self._guard:
+    def submit(self, urgency: Urgency, job: Job, withdrawn: Job | None = None, stuck: Job | None = None) -> None:
+        """Queue a job; first come, first served within an urgency.
+
+        `withdrawn` is called instead of the job, from another thread, if the port hangs before the job has begun:
+        certainly nothing was sent. `stuck` is called once if it is this job that hangs: nobody knows.
+        """
+        with self._news:
             self._order += 1
-            waiting = _Waiting(urgency, self._order, job)
-        self._jobs.put(waiting)
+            waiting = _Waiting(urgency, self._order, job, withdrawn, stuck)
+            hung = withdrawn is not None and self._hung_for(time.monotonic()) is not None
+            if not hung:
+                heappush(self._jobs, waiting)
+                self._news.notify_all()
+        if hung and withdrawn is not None:
+            withdrawn()
+
+    def hung(self) -> float | None:
+        """For how many seconds the present job has been running, if that is longer than it may."""
+        with self._news:
+            return self._hung_for(time.monotonic())
+
+    def withdraw(self) -> None:
+        """If the port hangs: tell the job that hangs, once, and withdraw all that can be of what waits behind it."""
+        with self._news:
+            if self._running is None or self._hung_for(time.monotonic()) is None:
+                return
+            gone = sorted(one for one in self._jobs if one.withdrawn is not None)
+            self._jobs = sorted(one for one in self._jobs if one.withdrawn is None)
+            calls = [one.withdrawn for one in gone]
+            if not self._told:
+                self._told = True
+                calls.insert(0, self._running.stuck)
+        for call in calls:
+            if call is not None:
+                self._call(call)
 
     def start(self) -> None:
         """Start the thread."""
@@ -68,30 +106,45 @@ class PortWorker:
 
     def stop(self, seconds: float) -> bool:
         """Finish the job at hand and end; False if it is still busy after `seconds`."""
-        self._stopping.set()
-        self._jobs.put(_Waiting(-1, 0, lambda: None))
+        with self._news:
+            self._stopping = True
+            self._news.notify_all()
         if self._thread.is_alive():
             self._thread.join(seconds)
         return not self._thread.is_alive()
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            job = self._next()
-            if job is None or self._stopping.is_set():
-                continue
-            try:
-                job()
-            except Exception:
-                log.exception("bug in a job of %s", self._thread.name)
+    def _hung_for(self, now: float) -> float | None:
+        ran = now - self._began
+        return ran if self._running is not None and ran > self.limit else None
 
-    def _next(self) -> Job | None:
-        due = min(self._rounds, key=lambda one: one.due, default=None)
-        now = time.monotonic()
-        wait = None if due is None else max(0.0, due.due - now)
+    def _run(self) -> None:
+        while (waiting := self._next()) is not None:
+            self._call(waiting.job)
+            with self._news:
+                if self._told:
+                    log.warning("%s has come back after %.0f s", self._thread.name, time.monotonic() - self._began)
+                self._running, self._told = None, False
+
+    def _call(self, job: Job) -> None:
         try:
-            return self._jobs.get(timeout=wait).job if wait != 0.0 else self._jobs.get_nowait().job
-        except queue.Empty:
-            if due is None:
-                return None
-            due.due = time.monotonic() + due.every
-            return due.job
+            job()
+        except Exception:
+            log.exception("bug in a job of %s", self._thread.name)
+
+    def _next(self) -> _Waiting | None:
+        """Wait for the next job or round; None when the worker is to end."""
+        with self._news:
+            while not self._stopping:
+                now = time.monotonic()
+                due = min(self._rounds, key=lambda one: one.due, default=None)
+                if self._jobs:
+                    return self._begin(heappop(self._jobs), now)
+                if due is not None and due.due <= now:
+                    due.due = now + due.every
+                    return self._begin(_Waiting(len(Urgency), 0, due.job), now)
+                self._news.wait(None if due is None else due.due - now)
+            return None
+
+    def _begin(self, waiting: _Waiting, now: float) -> _Waiting:
+        self._running, self._began = waiting, now
+        return waiting

@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from litestar import Litestar, Response, get
@@ -14,27 +14,32 @@ from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
 from sqlalchemy import text
 
-from cloud import bridge_api
+from cloud import bridge_api, claims, shield
 from cloud.asks import Lines
 from cloud.cashier import PhoneCashier
-from cloud.checkout import Limits
+from cloud.clock import utc_now
+from cloud.code_keys import LotSecrets, SecretRounds
 from cloud.config import CloudConfig, CompletionKeys
+from cloud.day_rounds import DayRounds
+from cloud.guard import Guard
+from cloud.line_down import LineDown
 from cloud.orders import Orders
 from cloud.outbox import Outbox
 from cloud.pages import AnyRequest
+from cloud.payments import free
 from cloud.payments.base import PaymentProvider
+from cloud.payments.claim import ClaimProvider
+from cloud.payments.free import FreeProvider
 from cloud.phone_errors import EXCEPTION_HANDLERS, http_error
+from cloud.presence import Presence
+from cloud.receipt import PhoneCodes
 from cloud.rounds import Rounds
 from cloud.store import Store
+from parking.signing import KeyRing
 
 log = logging.getLogger(__name__)
 
 _STOP_WITHIN = 10.0
-
-
-def utc_now() -> datetime:
-    """The system's time."""
-    return datetime.now(UTC)
 
 
 def _http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
@@ -69,18 +74,36 @@ def build(
     """
     timing = config.timing
     store = Store(config.database_url)
-    orders = Orders(keys.current, Limits(timing.authorization, timing.completion_valid))
+    orders = Orders(keys.current, config.limits)
+    # the first is the one that takes money; these two only look like it
+    providers = {**providers, claims.PROVIDER: ClaimProvider(store, clock), free.NAME: FreeProvider(clock)}
     lines = Lines(store.bells, clock)
+    secrets = LotSecrets(keys.sealing, config.codes.good_seconds, config.codes.rotate_after)
+    line_down = LineDown(lines, secrets, clock)
+    first_poll = timing.poll_seconds[0]
     cashier = PhoneCashier(
-        store, orders, lines, providers, first_poll=timing.poll_seconds[0], public_url=public_url, clock=clock
+        store, orders, line_down, providers, secrets, first_poll=first_poll, public_url=public_url, clock=clock
     )
-    desk = bridge_api.BridgeDesk(store, orders, lines, keys.public, public_url, timing.heartbeat_seconds, clock)
+    desk = bridge_api.BridgeDesk(
+        store, orders, lines, secrets, keys.public, public_url, timing.heartbeat_seconds, clock
+    )
+    guard = Guard.of(config.phone, clock)
+    codes = PhoneCodes(store, secrets, KeyRing(keys.public), clock)
     outbox = Outbox(store, orders, providers, clock)
-    rounds = Rounds(store, orders, providers, timing.poll_seconds, clock)
+    rounds = Rounds(store, orders, lines, providers, timing.poll_seconds, clock)
+    day_rounds = DayRounds(store, providers, clock)
+    secret_rounds = SecretRounds(store, secrets, clock)
+    presence = Presence(store, lines, clock)
 
     @asynccontextmanager
     async def background(_: Litestar) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(outbox.run()), asyncio.create_task(rounds.run())]
+        tasks = [
+            asyncio.create_task(outbox.run()),
+            asyncio.create_task(rounds.run()),
+            asyncio.create_task(day_rounds.run()),
+            asyncio.create_task(secret_rounds.run()),
+            asyncio.create_task(presence.run()),
+        ]
         try:
             yield
         finally:
@@ -103,11 +126,15 @@ def build(
         route_handlers=[bridge_api.router(desk), healthz, *doors],
         dependencies={
             "cashier": Provide(lambda: cashier, sync_to_thread=False),
+            "guard": Provide(lambda: guard, sync_to_thread=False),
+            "codes": Provide(lambda: codes, sync_to_thread=False),
             "providers": Provide(lambda: dict(providers), sync_to_thread=False),
             "public_url": Provide(lambda: public_url, sync_to_thread=False),
         },
         exception_handlers={**EXCEPTION_HANDLERS, HTTPException: _http_error},
         lifespan=[background],
+        before_send=[shield.every_answer(public_url)],
+        state=shield.state(public_url),
         openapi_config=None,
         logging_config=None,  # logging is the program's business (cloud.__main__)
     )

@@ -15,12 +15,17 @@ from parking.wire import Answer, Ask, Found, NotFound
 
 HEARD_FOR: Final = timedelta(seconds=40)
 ANSWER_WITHIN: Final = timedelta(seconds=8)
+KEEP_EVERY: Final = timedelta(seconds=30)
+"""How old the kept time of a last contact may get while the lot is heard."""
 
 
 @dataclass(slots=True)
 class _Line:
     feeds: int = 0
     heard: datetime | None = None
+    last: datetime | None = None
+    """The last contact, which the end of a feed is too."""
+    kept: datetime | None = None
     asks: dict[str, tuple[Ask, asyncio.Future[Found | NotFound]]] = field(default_factory=dict)
     polled: set[str] = field(default_factory=set)
     """Asks that went out by long poll."""
@@ -36,7 +41,8 @@ class Lines:
 
     def heard(self, lot: int) -> None:
         """The lot's bridge said something."""
-        self._line(lot).heard = self._clock()
+        line = self._line(lot)
+        line.heard = line.last = self._clock()
 
     @contextmanager
     def feed(self, lot: int) -> Iterator[None]:
@@ -47,6 +53,11 @@ class Lines:
             yield
         finally:
             line.feeds -= 1
+            line.last = self._clock()
+
+    def listening(self) -> list[int]:
+        """The lots whose bridges listen now."""
+        return [lot for lot, line in self._lines.items() if line.feeds > 0]
 
     def online(self, lot: int) -> bool:
         """Whether the bridge listens now, or was heard within 40 s."""
@@ -54,6 +65,22 @@ class Lines:
         if line is None:
             return False
         return line.feeds > 0 or (line.heard is not None and self._clock() - line.heard < HEARD_FOR)
+
+    def last_heard(self, lot: int) -> datetime | None:
+        """When the lot's bridge was last heard by this process; now, while it listens."""
+        line = self._lines.get(lot)
+        if line is None:
+            return None
+        return self._clock() if line.feeds > 0 else line.last
+
+    def to_keep(self) -> dict[int, datetime]:
+        """The last contacts to be kept for the next process, by lot: half a minute newer than what is kept, or more."""
+        found = {}
+        for lot, line in self._lines.items():
+            last = self.last_heard(lot)
+            if last is not None and (line.kept is None or last - line.kept >= KEEP_EVERY):
+                found[lot] = line.kept = last
+        return found
 
     async def ask(self, lot: int, kind: NameKind, name: str) -> Found | NotFound:
         """Ask the legacy for a fee, through the bridge.

@@ -12,26 +12,28 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 from litestar.response import Stream
 
-from cloud import completions, enrolment, reports, signatures
+from cloud import alarms, completions, enrolment, reports, signatures
 from cloud.asks import Lines
-from cloud.enrolment import Bridge
+from cloud.checkout import Alarm
+from cloud.code_keys import LotSecrets
+from cloud.enrolment import Bridge, BridgeState
 from cloud.orders import Orders
 from cloud.store import Store, wait
-from parking.errors import BadMessage, Code, DaikoError
-from parking.signing import to_text
+from parking.errors import BadMessage, Code, DaikoError, Refused
+from parking.reports import ReportBatch, ReportReply
+from parking.signing import fingerprint, to_text
 from parking.wire import (
     Accepted,
     Answer,
     Ask,
     CompletionKey,
+    EnrolPending,
     EnrolReply,
     EnrolRequest,
     Entry,
     FeedBatch,
     Message,
     Problem,
-    ReportBatch,
-    ReportReply,
     decode,
     encode,
 )
@@ -48,11 +50,13 @@ _STATUS: Final = {
     Code.CLOCK: 401,
     Code.REPLAYED: 401,
     Code.NOT_ENROLLED: 401,
+    Code.NOT_APPROVED: 403,
     Code.ENROL_CODE: 403,
     Code.STALE_GENERATION: 403,
     Code.LOT_UNKNOWN: 404,
     Code.NOT_FOUND: 404,
     Code.SEQUENCE_GAP: 409,
+    Code.JOURNAL_LOST: 409,
     Code.BUG: 500,
 }
 _STREAM_HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -65,18 +69,35 @@ class BridgeDesk:
     store: Store
     orders: Orders
     lines: Lines
+    secrets: LotSecrets
     keys: dict[int, bytes]
     public_url: str
     heartbeat: float
     clock: Callable[[], datetime]
 
-    async def bridge(self, request: AnyRequest) -> tuple[Bridge, bytes]:
+    async def bridge(self, request: AnyRequest, *, waiting: bool = False) -> tuple[Bridge, bytes]:
         """Who asks, and the body. Raises what `signatures.authenticate` raises."""
         body = await request.body()
         raw_path, query = request.scope["raw_path"].decode("ascii", "replace"), request.scope["query_string"].decode()
         url = self.public_url + raw_path.partition("?")[0] + (f"?{query}" if query else "")
         signed = signatures.Signed(request.method, url, _fields(request), body)
-        return await signatures.authenticate(self.store, signed, self.clock()), body
+        return await signatures.authenticate(self.store, signed, self.clock(), waiting=waiting), body
+
+    async def enrolled(self, bridge: Bridge) -> EnrolReply:
+        """What an approved bridge is to know. Raises Refused(NOT_APPROVED | STALE_GENERATION)."""
+        if bridge.state is not BridgeState.APPROVED:
+            raise enrolment.not_approved(bridge.id)
+        async with self.store.read() as db:
+            served = await enrolment.served(db, bridge)
+        keys = tuple(CompletionKey(key_id=key_id, public_key=to_text(raw)) for key_id, raw in self.keys.items())
+        return EnrolReply(
+            bridge_id=bridge.id,
+            generation=bridge.generation,
+            lots=served.lots,
+            completion_keys=keys,
+            server_time=self.clock(),
+            feed_after=served.feed_after,
+        )
 
     async def serving(self, bridge: Bridge, lot: int) -> int:
         """The generation under which a bridge serves a lot; it counts as heard. Raises Refused(STALE_GENERATION)."""
@@ -84,6 +105,23 @@ class BridgeDesk:
             generation = await enrolment.check(db, bridge.id, lot)
         self.lines.heard(lot)
         return generation
+
+    async def apply(self, bridge: Bridge, lot: int, batch: ReportBatch) -> int:
+        """Up to which number reports are accepted now.
+
+        Raises Refused(STALE_GENERATION | SEQUENCE_GAP | JOURNAL_LOST).
+        """
+        try:
+            async with self.store.write() as tx:
+                # read inside the transaction: the lot may be enrolled anew at any moment
+                if batch.generation != await enrolment.check(tx.connection, bridge.id, lot):
+                    raise enrolment.stale(lot)
+                return await reports.apply(tx, self.orders, lot, batch, self.clock())
+        except Refused as error:
+            if error.code is Code.JOURNAL_LOST:  # the batch is rolled back, and somebody must know
+                async with self.store.write() as tx:
+                    await alarms.raise_once(tx, lot, Alarm(error.code, error.detail), self.clock())
+            raise
 
     async def look(self, bridge: Bridge, lot: int, cursor: int) -> list[Entry]:
         """What the bridge has not yet, provided that it still serves the lot."""
@@ -132,21 +170,25 @@ def router(desk: BridgeDesk) -> Router:
         asked = decode(await request.body(), EnrolRequest)
         now = desk.clock()
         async with desk.store.write() as tx:
-            done = await enrolment.enrol(tx, asked, now)
-            for lot in done.taken_over:
-                await desk.orders.take_over(tx, lot, now)
-        log.info("bridge %s enrolled for lots %s, generation %s", done.bridge.id, done.lots, done.bridge.generation)
-        keys = tuple(CompletionKey(key_id=key_id, public_key=to_text(raw)) for key_id, raw in desk.keys.items())
-        generation = done.bridge.generation
-        reply = EnrolReply(
-            bridge_id=done.bridge.id,
-            generation=generation,
-            lots=done.lots,
-            completion_keys=keys,
-            server_time=now,
-            feed_after=done.feed_after,
-        )
-        return _reply(reply)
+            bridge = await enrolment.enrol(tx, asked, now)
+        shown = fingerprint(bridge.public_key)
+        log.warning("bridge %s is %s, fingerprint %s: python -m cloud bridge approve", bridge.id, bridge.state, shown)
+        return _reply(EnrolPending(bridge_id=bridge.id, fingerprint=shown, server_time=now))
+
+    @get("/enrolment")
+    async def enrolled(request: AnyRequest) -> Response[bytes]:
+        bridge, _ = await desk.bridge(request, waiting=True)
+        return _reply(await desk.enrolled(bridge))
+
+    @get("/lots/{lot:int}/keys")
+    async def lot_keys(request: AnyRequest, lot: FromPath[int]) -> Response[bytes]:
+        bridge, _ = await desk.bridge(request)
+        await desk.serving(bridge, lot)
+        async with desk.store.write() as tx:
+            # read inside the transaction: a bridge that is fenced off meanwhile gets nothing
+            generation = await enrolment.check(tx.connection, bridge.id, lot)
+            found = await desk.secrets.for_bridge(tx, lot, generation, desk.clock())
+        return _reply(found)
 
     @get("/lots/{lot:int}/feed")
     async def feed(request: AnyRequest, lot: FromPath[int]) -> Response[bytes] | Stream:
@@ -164,12 +206,7 @@ def router(desk: BridgeDesk) -> Router:
         bridge, body = await desk.bridge(request)
         await desk.serving(bridge, lot)
         batch = decode(body, ReportBatch)
-        async with desk.store.write() as tx:
-            # read inside the transaction: the lot may be enrolled anew at any moment
-            if batch.generation != await enrolment.check(tx.connection, bridge.id, lot):
-                raise enrolment.stale(lot)
-            through = await reports.apply(tx, desk.orders, lot, batch, desk.clock())
-        return _reply(ReportReply(accepted_through=through, server_time=desk.clock()))
+        return _reply(ReportReply(accepted_through=await desk.apply(bridge, lot, batch), server_time=desk.clock()))
 
     @post("/lots/{lot:int}/answers", status_code=200)
     async def answer(request: AnyRequest, lot: FromPath[int]) -> Response[bytes]:
@@ -181,7 +218,7 @@ def router(desk: BridgeDesk) -> Router:
 
     return Router(
         "/bridge/v1",
-        route_handlers=[enrol, feed, report, answer],
+        route_handlers=[enrol, enrolled, lot_keys, feed, report, answer],
         exception_handlers={DaikoError: _problem, HTTPException: http_problem, Exception: _bug},
         request_max_body_size=BODY_BYTES,
         include_in_schema=False,

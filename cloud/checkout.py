@@ -1,86 +1,45 @@
 """The life of one payment: authorize → release → capture. Pure: (payment, event, now) → (payment, effects).
 
-`TABLE` is the whole of it. A fact that a standing neither moves on nor is known to ignore is a contradiction: the money
-stays as it is, and an alarm asks a person. While the lot is in doubt nothing is voided and nothing captured.
+`cloud.standing.TABLE` is the whole of it; here events become its facts, and its acts become effects.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
 from cloud.payments.base import ProviderEvent, ProviderState
+from cloud.standing import TABLE, Act, Fact, Standing
 from cloud.views import PaymentStage
 from parking.errors import Code
-from parking.money import Yen
-from parking.wire import InDoubt, Received, Refused, Settled
+from parking.money import Yen, yen
+from parking.reports import InDoubt, Received, Redeemed, Refused, Settled
+
+__all__ = [  # with the words of cloud.standing, so that who moves payments needs one import
+    "TABLE", "Alarm", "Capture", "Effect", "Event", "Fact", "GiveBack", "IssueCompletion", "Limits", "Loss", "Payment",
+    "Refund", "Standing", "Tick", "Void", "fact_of", "stage", "step",
+]  # fmt: skip
 
 OVERDUE_AFTER: Final = timedelta(seconds=20)
 """Not settled by then: the driver is sent to the attendant."""
+UNSETTLED_AFTER: Final = timedelta(minutes=10)
+"""Neither settled nor refused by then: an alarm, unless the lot's policy names another time."""
+UNHEARD_AFTER: Final = timedelta(hours=24)
+"""Never received by a bridge by then: voided by itself."""
+CODE_GOOD: Final = timedelta(hours=6)
+"""How long a typed code is good after payment, unless it is configured otherwise."""
 PAGE_PATIENCE: Final = timedelta(seconds=30)
 """How long after its deadline an open payment may still hear of an authorization in time."""
 CLOCK_SLACK: Final = timedelta(seconds=5)
 """By how much the provider's clock may be behind or ahead of ours."""
 
 
-class Standing(StrEnum):
-    """Where the money is."""
-
-    OPEN = "open"
-    AUTHORIZED = "authorized"
-    IN_DOUBT = "in_doubt"
-    SETTLED = "settled"
-    """The lot acted; being captured."""
-    CAPTURED = "captured"
-    REFUSED = "refused"
-    """The lot did not act; being voided."""
-    LATE = "late"
-    """Authorized when it no longer counted, or for another amount; being voided without a completion."""
-    VOIDED = "voided"
-    DECLINED = "declined"
-    EXPIRED = "expired"
-    REFUNDING = "refunding"
-    """Captured although nothing was settled; being given back."""
-    REFUNDED = "refunded"
-
-
-class Fact(StrEnum):
-    """What happened, as the table sees it."""
-
-    PENDING = "pending"
-    AUTHORIZED = "authorized"
-    AUTHORIZED_LATE = "authorized_late"
-    AMOUNT_DIFFERS = "amount_differs"
-    CAPTURED = "captured"
-    VOIDED = "voided"
-    REFUNDED = "refunded"
-    DECLINED = "declined"
-    EXPIRED = "expired"
-    RECEIVED = "received"
-    SETTLED = "settled"
-    REFUSED = "refused"
-    IN_DOUBT = "in_doubt"
-    NOTHING_DUE = "nothing_due"
-    PAGE_OVER = "page_over"
-    OVERDUE = "overdue"
-    ENDING = "ending"
-    """In doubt, or not heard of, while two thirds of the authorization's life are over."""
-
-
-class Act(StrEnum):
-    """What a move brings about."""
-
-    ISSUE = "issue"
-    CAPTURE = "capture"
-    VOID = "void"
-    REFUND = "refund"
-    ALARM = "alarm"
-
-
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """What decisions about a payment need. `stay_gone`: the car has left, as far as the lot reported."""
+    """What decisions about a payment need.
+
+    `stay_gone`: the car has left, as far as the lot reported; `received`: a bridge reported that it has the completion;
+    `claim`: it pays a claim, nothing is to be released; `heard_at`: when its lot was last heard.
+    """
 
     standing: Standing
     amount: Yen
@@ -90,14 +49,48 @@ class Payment:
     overdue: bool = False
     ending: bool = False
     stay_gone: bool = False
+    unsettled: bool = False
+    received: bool = False
+    claim: bool = False
+    heard_at: datetime | None = None
+    charged: Yen | None = None
+    """What is charged of the amount, where the machine took less."""
+
+    @property
+    def due(self) -> Yen:
+        """What the provider collects."""
+        return self.amount if self.charged is None else self.charged
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long an authorization lives, and how long its completion may release."""
+    """How long an authorization lives, its completion may release, and a payment may wait for the lot.
+
+    `completion_valid` counts for the line and the QR code, `code_good` for the typed code on a phone.
+    """
 
     authorization: timedelta
     completion_valid: timedelta
+    unsettled: timedelta = UNSETTLED_AFTER
+    unheard: timedelta = UNHEARD_AFTER
+    code_good: timedelta = CODE_GOOD
+
+    def patience(self, authorized_at: datetime, heard_at: datetime | None) -> timedelta:
+        """How long a payment that no bridge has received is kept.
+
+        A lot that was not heard since the payment's code ended may have let the car out by it: as long as money can be
+        had for it, then.
+        """
+        told = heard_at is not None and heard_at >= authorized_at + self.code_good
+        return self.unheard if told else max(self.unheard, self.authorization)
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """A person (`by`) does not want the payment, whether it was captured or not, for this reason."""
+
+    by: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,68 +129,17 @@ class Alarm:
     detail: str
 
 
-Event = ProviderEvent | Received | Settled | Refused | InDoubt | Tick
-Effect = IssueCompletion | Capture | Void | Refund | Alarm
-
-
 @dataclass(frozen=True, slots=True)
-class Move:
-    """Where a fact leads (None: nowhere) and what it brings about."""
+class Loss:
+    """The car left and the money is not ours: for the list of losses, where a person deals with it."""
 
-    to: Standing | None = None
-    acts: tuple[Act, ...] = ()
-
-
-_STAY: Final = Move()
-_CONTRADICTION: Final = Move(None, (Act.ALARM,))
-_REFUND: Final = Move(Standing.REFUNDING, (Act.REFUND, Act.ALARM))
-_VOID_LATE: Final = Move(Standing.LATE, (Act.VOID,))
-_WARN: Final = {Fact.ENDING: Move(None, (Act.ALARM,))}
-_SETTLE: Final = Move(Standing.SETTLED, (Act.CAPTURE,))
-_REFUSE: Final = Move(Standing.REFUSED, (Act.VOID,))
-_TIMES: Final = (Fact.NOTHING_DUE, Fact.PAGE_OVER, Fact.OVERDUE, Fact.PENDING, Fact.RECEIVED)
-_AUTHORIZED: Final = (Fact.AUTHORIZED, Fact.AUTHORIZED_LATE)
-_NO_MONEY: Final = (Fact.VOIDED, Fact.DECLINED, Fact.EXPIRED)
+    detail: str
+    amount: Yen
 
 
-def _row(moves: Mapping[Fact, Move], *quiet: Fact) -> Mapping[Fact, Move]:
-    ignored = {*_TIMES, *quiet}
-    return {fact: moves.get(fact, _STAY if fact in ignored else _CONTRADICTION) for fact in Fact}
+Event = ProviderEvent | Received | Redeemed | Settled | Refused | InDoubt | GiveBack | Tick
+Effect = IssueCompletion | Capture | Void | Refund | Alarm | Loss
 
-
-_CLOSED: Final = {Fact.AUTHORIZED: _VOID_LATE, Fact.AUTHORIZED_LATE: _VOID_LATE, Fact.CAPTURED: _REFUND}
-_VOIDING: Final = {fact: Move(Standing.VOIDED) for fact in _NO_MONEY} | {Fact.CAPTURED: _REFUND}
-
-TABLE: Final[Mapping[Standing, Mapping[Fact, Move]]] = {
-    Standing.OPEN: _row(
-        {
-            Fact.AUTHORIZED: Move(Standing.AUTHORIZED, (Act.ISSUE,)),
-            Fact.AUTHORIZED_LATE: _VOID_LATE,
-            Fact.AMOUNT_DIFFERS: Move(Standing.LATE, (Act.VOID, Act.ALARM)),
-            Fact.CAPTURED: _REFUND,
-            Fact.VOIDED: Move(Standing.VOIDED),
-            Fact.DECLINED: Move(Standing.DECLINED),
-            Fact.EXPIRED: Move(Standing.EXPIRED),
-            Fact.PAGE_OVER: Move(Standing.EXPIRED),
-        }
-    ),
-    Standing.AUTHORIZED: _row(
-        {Fact.SETTLED: _SETTLE, Fact.REFUSED: _REFUSE, Fact.IN_DOUBT: Move(Standing.IN_DOUBT)} | _WARN,
-        *_AUTHORIZED,
-    ),
-    Standing.IN_DOUBT: _row({Fact.SETTLED: _SETTLE, Fact.REFUSED: _REFUSE} | _WARN, Fact.IN_DOUBT, *_AUTHORIZED),
-    Standing.SETTLED: _row({Fact.CAPTURED: Move(Standing.CAPTURED)}, Fact.SETTLED, *_AUTHORIZED),
-    Standing.CAPTURED: _row(
-        {Fact.REFUNDED: Move(Standing.REFUNDED, (Act.ALARM,))}, Fact.SETTLED, Fact.CAPTURED, *_AUTHORIZED
-    ),
-    Standing.REFUSED: _row(_VOIDING, Fact.REFUSED, *_AUTHORIZED),
-    Standing.LATE: _row(_VOIDING, *_AUTHORIZED),
-    Standing.VOIDED: _row({Fact.CAPTURED: _REFUND}, Fact.REFUSED, *_AUTHORIZED, *_NO_MONEY),
-    Standing.DECLINED: _row(_CLOSED, *_NO_MONEY),
-    Standing.EXPIRED: _row(_CLOSED, *_NO_MONEY),
-    Standing.REFUNDING: _row({Fact.REFUNDED: Move(Standing.REFUNDED)}, Fact.REFUSED, Fact.CAPTURED, *_AUTHORIZED),
-    Standing.REFUNDED: _row({}, Fact.REFUSED, Fact.REFUNDED, Fact.CAPTURED, *_AUTHORIZED),
-}
 
 _PROVIDER: Final = {
     ProviderState.PENDING: Fact.PENDING,
@@ -214,6 +156,10 @@ _STAGES: Final = {
     Standing.IN_DOUBT: PaymentStage.ATTENDANT,
     Standing.SETTLED: PaymentStage.DONE,
     Standing.CAPTURED: PaymentStage.DONE,
+    Standing.LOST: PaymentStage.DONE,
+    Standing.UNWANTED: PaymentStage.REFUNDED,
+    Standing.REFUNDING: PaymentStage.REFUNDED,
+    Standing.REFUNDED: PaymentStage.REFUNDED,
 }
 
 
@@ -222,15 +168,18 @@ def step(payment: Payment, event: Event, now: datetime, limits: Limits) -> tuple
     fact = fact_of(payment, event, now, limits)
     move = TABLE[payment.standing][fact]
     effects = tuple(_effect(act, payment, event, fact, now, limits) for act in move.acts)
+    if move.to is not None and (took := _took(payment, event)) is not None:
+        payment = replace(payment, charged=took)
     after = replace(
         payment,
         standing=move.to or payment.standing,
         overdue=payment.overdue or fact is Fact.OVERDUE,
+        unsettled=payment.unsettled or fact is Fact.UNSETTLED,
         ending=payment.ending or fact is Fact.ENDING,
     )
     if move.to is not None:
         after = replace(after, code=_code(payment, event, fact, move.to))
-    if Act.ISSUE in move.acts:
+    if payment.standing is Standing.OPEN and move.to in (Standing.AUTHORIZED, Standing.SETTLED):
         after = replace(after, authorized_at=_stated_at(event, now))
     return after, effects
 
@@ -247,7 +196,7 @@ def fact_of(payment: Payment, event: Event, now: datetime, limits: Limits) -> Fa
     match event:
         case ProviderEvent():
             return _provider_fact(payment, event, now, limits)
-        case Received():
+        case Received() | Redeemed():
             return Fact.RECEIVED
         case Settled():
             return Fact.SETTLED
@@ -255,18 +204,24 @@ def fact_of(payment: Payment, event: Event, now: datetime, limits: Limits) -> Fa
             return Fact.REFUSED
         case InDoubt():
             return Fact.IN_DOUBT
+        case GiveBack():
+            return Fact.GIVE_BACK
         case Tick():
             return _due(payment, now, limits)
 
 
 def _provider_fact(payment: Payment, event: ProviderEvent, now: datetime, limits: Limits) -> Fact:
     fact = _PROVIDER[event.state]
-    if fact in (Fact.AUTHORIZED, Fact.CAPTURED) and event.amount != payment.amount:
+    wanted = {Fact.AUTHORIZED: payment.amount, Fact.CAPTURED: payment.due}
+    if event.amount != wanted.get(fact, event.amount):
         return Fact.AMOUNT_DIFFERS
     if fact is Fact.AUTHORIZED and payment.standing is Standing.OPEN:
         at = min(event.at, now)
-        late = at > payment.authorize_by + CLOCK_SLACK or now >= at + limits.completion_valid
-        return Fact.AUTHORIZED_LATE if late or payment.stay_gone else fact
+        if at > payment.authorize_by + CLOCK_SLACK:
+            return Fact.AUTHORIZED_LATE
+        if payment.claim:
+            return Fact.AUTHORIZED_CLAIM
+        return Fact.AUTHORIZED_LATE if payment.stay_gone or now >= at + limits.completion_valid else fact
     return fact
 
 
@@ -275,12 +230,17 @@ def _due(payment: Payment, now: datetime, limits: Limits) -> Fact:
         return Fact.PAGE_OVER if now > payment.authorize_by + PAGE_PATIENCE else Fact.NOTHING_DUE
     if payment.standing not in (Standing.AUTHORIZED, Standing.IN_DOUBT) or payment.authorized_at is None:
         return Fact.NOTHING_DUE
-    age = now - payment.authorized_at
-    if not payment.ending and age >= limits.authorization * 2 / 3:
-        return Fact.ENDING
-    if not payment.overdue and payment.standing is Standing.AUTHORIZED and age >= OVERDUE_AFTER:
-        return Fact.OVERDUE
-    return Fact.NOTHING_DUE
+    age, waits = now - payment.authorized_at, payment.standing is Standing.AUTHORIZED
+    due = (
+        (Fact.OVERDUE, waits and not payment.overdue and age >= OVERDUE_AFTER),
+        (Fact.UNSETTLED, not payment.unsettled and age >= limits.unsettled),
+        (Fact.ENDING, not payment.ending and age >= limits.authorization * 2 / 3),
+        (
+            Fact.UNHEARD,
+            waits and not payment.received and age >= limits.patience(payment.authorized_at, payment.heard_at),
+        ),
+    )
+    return next((fact for fact, is_due in due if is_due), Fact.NOTHING_DUE)
 
 
 def _effect(act: Act, payment: Payment, event: Event, fact: Fact, now: datetime, limits: Limits) -> Effect:
@@ -296,6 +256,18 @@ def _effect(act: Act, payment: Payment, event: Event, fact: Fact, now: datetime,
             return Refund()
         case Act.ALARM:
             return _alarm(payment, event, fact)
+        case Act.LOSS:
+            took = _took(payment, event)
+            return Loss(
+                f"{_stated(event)} although the payment is {payment.standing}", payment.due if took is None else took
+            )
+
+
+def _took(payment: Payment, event: Event) -> Yen | None:
+    """What the machine took, where it says that it may be less; never more than the driver agreed to."""
+    if not isinstance(event, Settled) or event.credited is None:
+        return None
+    return yen(min(event.credited, payment.amount))
 
 
 def _alarm(payment: Payment, event: Event, fact: Fact) -> Alarm:
@@ -304,7 +276,16 @@ def _alarm(payment: Payment, event: Event, fact: Fact) -> Alarm:
         return Alarm(Code.WRONG_AMOUNT, f"the provider states {stated} yen, the quote {payment.amount}")
     if fact is Fact.ENDING:
         return Alarm(Code.EXPIRED, f"the authorization ends soon and the payment is still {payment.standing}")
+    if fact is Fact.UNSETTLED:
+        return Alarm(Code.UNSETTLED, f"the lot has neither settled nor refused it; it is {payment.standing}")
     return Alarm(Code.CONTRADICTION, f"{fact} although the payment is {payment.standing}")
+
+
+def _stated(event: Event) -> str:
+    if isinstance(event, Settled):
+        seen = "; ".join(f"{one.kind}: {one.text}" for one in event.evidence)
+        return f"settled, by {event.by} ({seen})"
+    return f"{event.state} at the provider" if isinstance(event, ProviderEvent) else type(event).__name__
 
 
 def _code(payment: Payment, event: Event, fact: Fact, to: Standing) -> str:
@@ -318,6 +299,7 @@ def _code(payment: Payment, event: Event, fact: Fact, to: Standing) -> str:
         Fact.AMOUNT_DIFFERS: Code.WRONG_AMOUNT,
         Fact.EXPIRED: Code.EXPIRED,
         Fact.PAGE_OVER: Code.EXPIRED,
+        Fact.UNHEARD: Code.LOT_OFFLINE,
         Fact.DECLINED: Code.PROVIDER,
     }.get(fact)
     return payment.code or found or ""

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cloud import tariff
+from cloud import claims, tariff
 from cloud.asks import Lines
 from cloud.checkout import Standing
 from cloud.lots import FeeBy, Lot
@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 LEAST_LEASE: Final = timedelta(seconds=90)
 """A quote lasts at least this long (or the lot's lease, if shorter) although the fee is about to rise: nobody can pay
 within the last seconds of a unit."""
-_PAID: Final = (Standing.SETTLED.value, Standing.CAPTURED.value)
+_PAID: Final = (Standing.SETTLED.value, Standing.CAPTURED.value, Standing.LOST.value)
 
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """What a stay costs now; `shadow` is our own fee where the legacy's counts."""
+    """What a stay costs now (`at_most`: may cost); `shadow` is our own fee where the legacy's counts."""
 
     stay: StayRef
     amount: Yen
@@ -39,6 +39,7 @@ class Priced:
     fee_by: FeeBy
     tariff: str = ""
     shadow: Yen | None = None
+    at_most: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Fees:
         now, rules = self.clock(), _tariff(lot)
         async with self.store.read() as db:
             stay, entered = await open_stay(db, lot, name)
-            paid = await paid_so_far(db, lot, stay)
+            paid = yen(await paid_so_far(db, lot, stay) + await claims.promised(db, lot.id, stay.key))
         fee = tariff.fee(rules, lot.place, entered, now)
         lines, amount = fee.lines, fee.amount
         if paid:
@@ -84,7 +85,7 @@ class Fees:
             detail = f"lot {lot.id} answered for another stay, or with a quote that is over"
             raise Environment(Code.DEVICE_UNAVAILABLE, detail, "pay at the machine, or try again")
         shadow, label = self._shadow(lot, answer, now)
-        return Priced(answer.stay, yen(answer.amount), answer.lines, until, lot.fee_by, label, shadow)
+        return Priced(answer.stay, yen(answer.amount), answer.lines, until, lot.fee_by, label, shadow, answer.at_most)
 
     def _shadow(self, lot: Lot, answer: Found, now: datetime) -> tuple[Yen | None, str]:
         """Our own fee beside the legacy's, where the lot wants to know whether they agree."""
@@ -114,8 +115,11 @@ async def open_stay(db: AsyncConnection, lot: Lot, name: str) -> tuple[StayRef, 
 
 async def paid_so_far(db: AsyncConnection, lot: Lot, stay: StayRef) -> Yen:
     """What was paid by phone for a stay."""
-    query = select(func.coalesce(func.sum(payments.c.amount), 0)).where(
-        payments.c.lot_id == lot.id, payments.c.stay_key == stay.key, payments.c.standing.in_(_PAID)
+    query = select(func.coalesce(func.sum(func.coalesce(payments.c.charged, payments.c.amount)), 0)).where(
+        payments.c.lot_id == lot.id,
+        payments.c.stay_key == stay.key,
+        payments.c.standing.in_(_PAID),
+        payments.c.claim_id == "",  # a claim stands for the fee whether it is paid or not
     )
     return yen(int((await db.execute(query)).scalar_one()))
 

@@ -29,6 +29,7 @@ async def payments(db: AsyncConnection) -> list[dict[str, Any]]:
             "number": row["number"],
             "stay": row["stay_key"],
             "amount": row["amount"],
+            "charged": row["charged"],
             "standing": row["standing"],
             "code": row["code"],
             "created_at": _iso(row["created_at"]),
@@ -42,11 +43,11 @@ async def payments(db: AsyncConnection) -> list[dict[str, Any]]:
     ]
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
+def table(rows: Sequence[dict[str, Any]], columns: Sequence[str] = _COLUMNS) -> str:
     """The list as aligned columns."""
-    cells = [[_cell(row[column]) for column in _COLUMNS] for row in rows]
-    lines = [list(_COLUMNS), *cells]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(_COLUMNS))]
+    cells = [[_cell(row[column]) for column in columns] for row in rows]
+    lines = [list(columns), *cells]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
     return "\n".join("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in lines)
 
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -13,13 +14,16 @@ from sqlalchemy import RowMapping, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cloud import policy
 from cloud.config import read_toml
+from cloud.policy import Policy
 from cloud.schema import lot_exits, lots, operators
 from cloud.store import Transaction
 from cloud.tariff import Place, Tariff, mistakes
 from cloud.views import LotPage
 from parking.desk import ExitKind
 from parking.errors import Code, Environment, Refused
+from parking.reports import day_of, day_span
 from parking.stay import LotId, NameKind
 from parking.wire import Number
 
@@ -76,12 +80,16 @@ class _Exit(_Part, frozen=True, kw_only=True):
 class _Profile(_Part, frozen=True, kw_only=True):
     lot: _Lot
     fee: _Fee
+    policy: Policy = msgspec.field(default_factory=Policy)
     exit: tuple[_Exit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """A lot as the cloud's own parts see it. `exits`: lanes where a release can follow; plates belong to bays."""
+    """A lot as the cloud's own parts see it.
+
+    `exits`: lanes where a release can follow; plates belong to bays. `heard_at`: the last contact that was kept.
+    """
 
     id: LotId
     code: str
@@ -97,13 +105,19 @@ class Lot:
     lease_seconds: int
     tariff: Tariff | None
     exits: dict[str, Text]
+    policy: Policy
+    heard_at: datetime | None
+
+    def day_begins(self, at: datetime) -> datetime:
+        """When the business day of `at` began, in UTC: at the lot's cut-over hour, which need not be midnight."""
+        return _day_begins(at, self.zone, self.day_starts)
 
     @property
     def place(self) -> Place:
         """What a fee depends on."""
         return Place(self.zone, self.day_starts, jpholiday.is_holiday)
 
-    def page(self, *, online: bool) -> LotPage:
+    def page(self, *, online: bool, heard_at: datetime | None = None, pay_offline: bool = False) -> LotPage:
         """The lot as its driver sees it."""
         return LotPage(
             self.id,
@@ -117,6 +131,9 @@ class Lot:
             self.latitude,
             self.longitude,
             self.radius_m,
+            self.policy.when_down.value,
+            heard_at,
+            pay_offline,
         )
 
 
@@ -129,7 +146,8 @@ def fold_code(typed: str) -> str:
 def read_profile(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """A lot's profile as rows of `lots` and `lot_exits`, with its tariff checked.
 
-    Raises Environment(CONFIG): malformed, no such zone, tariff missing or wrong, or its examples do not hold.
+    Raises Environment(CONFIG): malformed, no such zone, tariff missing or wrong, its examples do not hold, or a policy
+    that contradicts itself.
     """
     profile = read_toml(path, _Profile, _SEE)
     lot, fee = profile.lot, profile.fee
@@ -140,6 +158,8 @@ def read_profile(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             Code.CONFIG, f"{path}: no time zone {lot.time_zone!r} - at `$.lot.time_zone`", _SEE
         ) from error
     tariff = _tariff(path, fee, Place(zone, lot.day_starts, jpholiday.is_holiday))
+    if wrong := policy.mistake(profile.policy, fee_by_cloud=fee.by is FeeBy.CLOUD):
+        raise Environment(Code.CONFIG, f"{path}: {wrong[1]} - at `$.policy.{wrong[0]}`", _SEE)
     row = {
         "id": lot.id,
         "code": lot.code,
@@ -152,6 +172,7 @@ def read_profile(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         "fee_by": fee.by.value,
         "lease_seconds": fee.lease_seconds,
         "tariff": msgspec.json.encode(tariff).decode() if tariff else None,
+        **profile.policy.row(),
     }
     exits = [
         {
@@ -220,6 +241,26 @@ async def by_id(db: AsyncConnection, lot: int) -> Lot:
     return await _lot(db, row)
 
 
+async def nightly_due(db: AsyncConnection, now: datetime) -> list[tuple[int, datetime]]:
+    """The lots whose day has ended and whose nightly work is not done: number, and when the new day began."""
+    query = select(lots.c.id, lots.c.time_zone, lots.c.day_starts, lots.c.nightly_at).order_by(lots.c.id)
+    found = [
+        (row.id, _day_begins(now, ZoneInfo(row.time_zone), row.day_starts), row.nightly_at)
+        for row in await db.execute(query)
+    ]
+    return [(lot, begin) for lot, begin, done in found if done is None or done < begin]
+
+
+async def nightly_done(tx: Transaction, lot: int, begin: datetime) -> None:
+    """The nightly work for the day that ended at `begin` is done."""
+    await tx.connection.execute(update(lots).where(lots.c.id == lot).values(nightly_at=begin))
+
+
+async def heard(tx: Transaction, lot: int, at: datetime) -> None:
+    """Keep when a lot was last heard."""
+    await tx.connection.execute(update(lots).where(lots.c.id == lot).values(heard_at=at))
+
+
 async def near(db: AsyncConnection, latitude: float, longitude: float) -> list[tuple[Lot, int]]:
     """Lots within 3 km by distance in metres, nearest first, at most five."""
     lat_span = NEAR_METRES / _METRES_PER_DEGREE
@@ -261,4 +302,10 @@ async def _lot(db: AsyncConnection, row: RowMapping) -> Lot:
         row["lease_seconds"],
         msgspec.json.decode(row["tariff"], type=Tariff) if row["tariff"] else None,
         {lane.exit_id: lane.label for lane in await db.execute(lanes)},
+        Policy.of_row(row),
+        row["heard_at"],
     )
+
+
+def _day_begins(at: datetime, zone: ZoneInfo, hour: int) -> datetime:
+    return day_span(day_of(at, zone, hour), zone, hour)[0]

@@ -5,8 +5,10 @@ statements changes threads eighty times, which costs more than the statements. I
 and the page cache only; taking the write lock and committing may wait, so these two go to the connection's thread.
 """
 
+import os
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -28,10 +30,18 @@ class NearConnection(Connection):
         return fn(*args, **kwargs)
 
 
+def _open(path: str) -> sqlite3.Connection:
+    """Open the file; a new one is its owner's alone, and SQLite gives its log the same permissions."""
+    if path and path != ":memory:":
+        with suppress(OSError):  # it is there; or SQLite says what is wrong
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    return sqlite3.connect(path, check_same_thread=False)
+
+
 def connector(path: str) -> Callable[[], Awaitable[Connection]]:
     """What makes a new connection to the database file `path`, for SQLAlchemy's `async_creator`."""
     # The file is opened on the connection's thread and then used from two, one at a time.
-    open_file = partial(sqlite3.connect, path, check_same_thread=False)
+    open_file = partial(_open, path)
 
     async def connect() -> Connection:
         return await NearConnection(open_file, _CHUNK)

@@ -1,14 +1,16 @@
 """Payments in the store: every change goes through `cloud.checkout.step`, inside one transaction with its effects."""
 
 import logging
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import RowMapping, exists, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cloud import completions
+from cloud import claims, completions
+from cloud.alarms import Lost, raise_alarm, record_loss
 from cloud.checkout import (
     Alarm,
     Capture,
@@ -16,6 +18,7 @@ from cloud.checkout import (
     Event,
     IssueCompletion,
     Limits,
+    Loss,
     Payment,
     Refund,
     Standing,
@@ -24,14 +27,14 @@ from cloud.checkout import (
     step,
 )
 from cloud.payments.base import ProviderEvent, ProviderState
-from cloud.schema import alarms, payments, provider_commands, provider_events, quotes, stays
 from cloud.schema import completions as completion_rows
+from cloud.schema import lots, payments, provider_commands, provider_events, quotes, stays
 from cloud.store import Transaction
 from parking.errors import Code, Refused
 from parking.money import yen
+from parking.reports import InDoubt
 from parking.signing import SigningKey
 from parking.stay import LotId, parse_key
-from parking.wire import InDoubt
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,10 @@ _GONE: Final = exists().where(
     stays.c.lot_id == payments.c.lot_id, stays.c.stay_key == payments.c.stay_key, stays.c.closed_at.is_not(None)
 )
 """Whether the lot reported that the stay of a payment has ended."""
+_RECEIVED: Final = exists().where(
+    completion_rows.c.order_id == payments.c.order_id, completion_rows.c.received_at.is_not(None)
+)
+"""Whether a bridge reported that it has the completion of a payment."""
 _VERBS: Final = {Capture: "capture", Void: "void", Refund: "refund"}
 
 
@@ -51,16 +58,25 @@ class Orders:
     key: SigningKey
     limits: Limits
 
-    async def stated(self, tx: Transaction, event: ProviderEvent, now: datetime) -> tuple[Alarm, ...]:
+    async def stated(
+        self, tx: Transaction, event: ProviderEvent, now: datetime, *, answer: bool = False
+    ) -> tuple[Alarm, ...]:
         """What the provider states about one of our orders; an event that is known changes nothing.
+
+        As the `answer` to a command it counts although it was stated before: "it is void" means something else to a
+        payment which is to be captured than it did earlier.
 
         Raises Refused(NOT_FOUND) for an order that is not ours, Refused(CONFLICT) if it is another payment's event.
         """
         row = await self._row(tx.connection, event.order_id)
         if row["provider_ref"] not in ("", event.provider_ref):
             raise Refused(Code.CONFLICT, f"order {event.order_id} has another name at the provider")
-        if event.state is ProviderState.PENDING or await _known(tx.connection, event):
+        known = await _known(tx.connection, event)
+        if event.state is ProviderState.PENDING or (known and not answer):
             return ()
+        learnt = {"provider_ref": event.provider_ref, "poll_at": None}
+        if known:
+            return await self._advance(tx, row, event, now, learnt)
         values = {
             "event_id": event.event_id,
             "order_id": event.order_id,
@@ -71,7 +87,7 @@ class Orders:
             "reason": event.reason[:500],
         }
         await tx.connection.execute(insert(provider_events).values(**values))
-        return await self._advance(tx, row, event, now, {"provider_ref": event.provider_ref, "poll_at": None})
+        return await self._advance(tx, row, event, now, learnt)
 
     async def advance(self, tx: Transaction, order_id: str, event: Event, now: datetime) -> tuple[Alarm, ...]:
         """Let an event act on a payment, with all that follows; returns the alarms it raised.
@@ -81,11 +97,12 @@ class Orders:
         return await self._advance(tx, await self._row(tx.connection, order_id), event, now, {})
 
     async def _advance(
-        self, tx: Transaction, row: RowMapping, event: Event, now: datetime, learnt: dict[str, object]
+        self, tx: Transaction, row: RowMapping, event: Event, now: datetime, learnt: Mapping[str, object]
     ) -> tuple[Alarm, ...]:
         """Let an event act on the payment in `row`, and store it with what else was `learnt` of it."""
-        before = payment_of(row, stay_gone=row["stay_gone"])
-        after, effects = step(before, event, now, self.limits)
+        before = payment_of(row, stay_gone=row["stay_gone"], received=row["received"], heard_at=row["heard_at"])
+        limits = replace(self.limits, unsettled=timedelta(seconds=row["alarm_seconds"]))
+        after, effects = step(before, event, now, limits)
         for effect in effects:
             await self._bring_about(tx, row, effect, now)
         changed = dict(learnt)
@@ -94,8 +111,10 @@ class Orders:
                 "standing": after.standing.value,
                 "code": after.code,
                 "authorized_at": after.authorized_at,
+                "charged": after.charged,
                 "overdue": after.overdue,
                 "ending": after.ending,
+                "unsettled": after.unsettled,
                 "changed_at": now,
                 "version": row["version"] + 1,
             }
@@ -104,7 +123,13 @@ class Orders:
         if changed:
             mine = payments.c.order_id == row["order_id"]
             await tx.connection.execute(update(payments).where(mine).values(**changed))
+        if before.claim and after.standing is not before.standing:
+            await claims.payment_moved(tx, row["claim_id"], after.standing, now)
         return tuple(effect for effect in effects if isinstance(effect, Alarm))
+
+    async def standing(self, tx: Transaction, order_id: str) -> Standing:
+        """Where a payment stands. Raises Refused(NOT_FOUND)."""
+        return Standing((await self._row(tx.connection, order_id))["standing"])
 
     async def pass_time(self, tx: Transaction, order_id: str, now: datetime) -> None:
         """Let time act on a payment."""
@@ -124,8 +149,16 @@ class Orders:
 
     async def _row(self, db: AsyncConnection, order_id: str) -> RowMapping:
         query = (
-            select(payments, quotes.c.exit_id, _GONE.label("stay_gone"))
+            select(
+                payments,
+                quotes.c.exit_id,
+                lots.c.alarm_seconds,
+                lots.c.heard_at,
+                _GONE.label("stay_gone"),
+                _RECEIVED.label("received"),
+            )
             .join(quotes, quotes.c.token == payments.c.token)
+            .join(lots, lots.c.id == payments.c.lot_id)
             .where(payments.c.order_id == order_id)
             .with_for_update(of=payments)
         )
@@ -151,11 +184,16 @@ class Orders:
                 )
             case Alarm():
                 await raise_alarm(tx, row["lot_id"], effect, now, row["order_id"])
+            case Loss():
+                lost = Lost(effect.amount, effect.detail, order_id=row["order_id"])
+                await record_loss(tx, row["lot_id"], lost, now)
             case _:
                 await _command(tx, row["order_id"], _VERBS[type(effect)], now)
 
 
-def payment_of(row: RowMapping, *, stay_gone: bool = False) -> Payment:
+def payment_of(
+    row: RowMapping, *, stay_gone: bool = False, received: bool = False, heard_at: datetime | None = None
+) -> Payment:
     """A row of `payments` as the decisions see it."""
     return Payment(
         Standing(row["standing"]),
@@ -166,14 +204,12 @@ def payment_of(row: RowMapping, *, stay_gone: bool = False) -> Payment:
         row["overdue"],
         row["ending"],
         stay_gone,
+        row["unsettled"],
+        received,
+        bool(row["claim_id"]),
+        heard_at,
+        None if row["charged"] is None else yen(row["charged"]),
     )
-
-
-async def raise_alarm(tx: Transaction, lot: int, alarm: Alarm, now: datetime, order_id: str = "") -> None:
-    """Keep an alarm until a person deals with it, and say so in the log."""
-    log.warning("alarm at lot %s, order %s: [%s] %s", lot, order_id or "-", alarm.code, alarm.detail)
-    values = {"lot_id": lot, "order_id": order_id, "code": alarm.code.value, "detail": alarm.detail, "at": now}
-    await tx.connection.execute(insert(alarms).values(**values))
 
 
 async def stay_gone(db: AsyncConnection, lot: int, stay_key: str) -> bool:

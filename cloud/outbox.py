@@ -13,8 +13,9 @@ from typing import Final
 
 from sqlalchemy import RowMapping, func, select, update
 
+from cloud.alarms import raise_alarm
 from cloud.checkout import Alarm
-from cloud.orders import OUTBOX, Orders, raise_alarm
+from cloud.orders import OUTBOX, Orders
 from cloud.payments.base import PaymentProvider, ProviderEvent, ProviderState
 from cloud.schema import payments, provider_commands
 from cloud.store import Store, wait
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 MOST_REFUSALS: Final = 6
 _AT_ONCE: Final = 8
 _IDLE: Final = 5.0
+_SUM: Final = func.coalesce(payments.c.charged, payments.c.amount).label("amount")
 _NO_MONEY: Final = frozenset({ProviderState.VOIDED, ProviderState.EXPIRED, ProviderState.DECLINED})
 _DONE: Final[Mapping[str, frozenset[ProviderState]]] = {
     "capture": frozenset({ProviderState.CAPTURED, ProviderState.REFUNDED}),
@@ -66,7 +68,7 @@ class Outbox:
 
     async def _due(self) -> list[RowMapping]:
         query = (
-            select(provider_commands, payments.c.provider, payments.c.provider_ref, payments.c.amount)
+            select(provider_commands, payments.c.provider, payments.c.provider_ref, _SUM)
             .join(payments, payments.c.order_id == provider_commands.c.order_id)
             .where(provider_commands.c.state == "due", provider_commands.c.due_at <= self._clock())
             .order_by(provider_commands.c.due_at)
@@ -113,7 +115,7 @@ class Outbox:
     async def _conclude(self, command: RowMapping, event: ProviderEvent) -> None:
         state = "done" if event.state in _DONE[command["verb"]] else "failed"
         async with self._store.write() as tx:
-            await self._orders.stated(tx, event, self._clock())
+            await self._orders.stated(tx, event, self._clock(), answer=True)
             await tx.connection.execute(self._update(command, state=state, detail=event.state.value))
 
     async def _later(self, command: RowMapping, error: DaikoError) -> None:

@@ -1,12 +1,17 @@
 """What a driver sees when something goes wrong: a page in words, with the right status and the way on."""
 
 import logging
+import math
 from typing import Any, Final
 
-from litestar import Request, Response
+from litestar import Response
 from litestar.exceptions import HTTPException
 
+from cloud import shield
+from cloud.limits import TooMany
 from cloud.pages import AnyRequest, page, texts
+from cloud.texts import Texts
+from cloud.views import LotPage
 from parking.errors import Code, DaikoError
 
 log = logging.getLogger(__name__)
@@ -21,7 +26,10 @@ STATUS: Final = {
     Code.ALREADY_PAID: 409,
     Code.CONFLICT: 409,
     Code.POSITION_MISMATCH: 409,
+    Code.CLAIM_POLICY: 409,
+    Code.BUDGET: 409,
     Code.QUOTE_EXPIRED: 410,
+    Code.EXPIRED: 410,
     Code.RATE_LIMITED: 429,
     Code.PROVIDER: 502,
     Code.LOT_OFFLINE: 503,
@@ -29,6 +37,8 @@ STATUS: Final = {
 }
 """HTTP status of each code that a driver can meet; any other is a 500."""
 
+IMPOSSIBLE: Final = (Code.LOT_OFFLINE, Code.DEVICE_UNAVAILABLE, Code.PROVIDER)
+"""Nobody can pay by phone just now: the lot's policy says what becomes of the driver."""
 _AT_THE_DOOR: Final = (Code.LOT_UNKNOWN, Code.EXIT_UNKNOWN)
 
 
@@ -44,12 +54,29 @@ def daiko_error(request: AnyRequest, error: DaikoError) -> Response[str]:
             "find.html",
             status=status,
             here="/",
-            public_url=_host(request),
+            public_url=shield.public_url(request),
             near=None,
             problem=problem,
             typed="",
         )
     return _error_page(request, status, problem)
+
+
+def problem_of(t: Texts, error: DaikoError, lot: LotPage | None = None) -> tuple[str, str]:
+    """What went wrong and what to do; how long to wait, or the lot's own way out when paying is impossible."""
+    title, remedy = t.problem(error.code, lot.names.value if lot is not None else "")
+    if isinstance(error, TooMany):
+        remedy = t.joined(remedy, t("error.rate-limited.wait", minutes=math.ceil(error.seconds / 60)))
+    if lot is not None and error.code in IMPOSSIBLE:
+        remedy = t.joined(remedy, t(f"down.{lot.when_down}"))
+    if lot is not None and error.code is Code.STAY_UNKNOWN and not lot.online:
+        remedy = t("line.unknown")
+    return title, remedy
+
+
+def headers_of(error: DaikoError | None) -> dict[str, str]:
+    """What else the answer has to carry: when to come back."""
+    return {"Retry-After": str(error.seconds)} if isinstance(error, TooMany) else {}
 
 
 def http_error(request: AnyRequest, error: HTTPException) -> Response[str]:
@@ -68,12 +95,8 @@ def unexpected(request: AnyRequest, error: Exception) -> Response[str]:
 
 
 def _error_page(request: AnyRequest, status: int, problem: tuple[str, str]) -> Response[str]:
-    here = request.url.path if request.method == "GET" else "/"
-    return page(request, "error.html", status=status, here=here, public_url=_host(request), problem=problem)
-
-
-def _host(request: Request[Any, Any, Any]) -> str:
-    return f"{request.url.scheme}://{request.url.netloc}"
+    here = "" if request.method == "GET" else "/"
+    return page(request, "error.html", status=status, here=here, public_url=shield.public_url(request), problem=problem)
 
 
 EXCEPTION_HANDLERS: Final[dict[int | type[Exception], Any]] = {

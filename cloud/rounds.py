@@ -1,4 +1,4 @@
-"""What time brings: asking providers about open payments (a webhook may be lost), deadlines, and old nonces."""
+"""What time brings: asking providers about open payments (a webhook may be lost), deadlines, nights, contacts."""
 
 import asyncio
 import logging
@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import RowMapping, delete, select, update
+from sqlalchemy import ColumnElement, RowMapping, delete, exists, select, update
 
+from cloud import claims, lots, overrides, plates
+from cloud.asks import Lines
 from cloud.checkout import OVERDUE_AFTER, PAGE_PATIENCE, Standing
 from cloud.orders import Orders
 from cloud.payments.base import PaymentProvider
-from cloud.schema import nonces, payments
+from cloud.schema import completions, nonces, payments
+from cloud.schema import lots as lot_rows
 from cloud.store import Store, wait
 from parking.errors import DaikoError, Refused
 
@@ -19,6 +22,8 @@ log = logging.getLogger(__name__)
 
 EVERY: Final = 1.0
 NONCE_KEPT: Final = timedelta(minutes=10)
+NIGHTLY_EVERY: Final = timedelta(seconds=20)
+"""How often is looked whether a lot's day has ended."""
 _AT_ONCE: Final = 8
 
 
@@ -29,16 +34,19 @@ class Rounds:
         self,
         store: Store,
         orders: Orders,
+        lines: Lines,
         providers: Mapping[str, PaymentProvider],
         poll_seconds: Sequence[float],
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._orders = orders
+        self._lines = lines
         self._providers = providers
         self._poll_seconds = poll_seconds
         self._clock = clock
         self._pruned = clock()
+        self._looked = clock() - NIGHTLY_EVERY
 
     async def run(self) -> None:
         """Go round until the program stops."""
@@ -47,6 +55,8 @@ class Rounds:
             try:
                 await self._poll()
                 await self._deadlines()
+                await self._nightly()
+                await self._contacts()
                 await self._prune()
             except Exception:
                 # a database that is briefly locked or full must not end the rounds; the next one catches up
@@ -101,9 +111,43 @@ class Rounds:
         async with self._store.read() as db:
             for conditions in queries:
                 due |= set((await db.execute(select(payments.c.order_id).where(*conditions))).scalars())
+            # each lot has its own patience; those who wait and were not told of yet are few
+            silent = select(payments.c.order_id, payments.c.authorized_at, lot_rows.c.alarm_seconds).join(lot_rows)
+            for row in await db.execute(silent.where(waiting, ~payments.c.unsettled)):
+                if now - row.authorized_at >= timedelta(seconds=row.alarm_seconds):
+                    due.add(row.order_id)
+            unheard = select(payments.c.order_id, payments.c.authorized_at, lot_rows.c.heard_at).join(lot_rows)
+            old = (standing == Standing.AUTHORIZED.value, payments.c.authorized_at <= now - self._orders.limits.unheard)
+            for row in await db.execute(unheard.where(*old, ~_received())):
+                if now - row.authorized_at >= self._orders.limits.patience(row.authorized_at, row.heard_at):
+                    due.add(row.order_id)
         for order_id in sorted(due):
             async with self._store.write() as tx:
                 await self._orders.pass_time(tx, order_id, now)
+
+    async def _nightly(self) -> None:
+        """Claims that nobody paid in time; and, as each lot's day ends, what is still unmatched in it."""
+        now = self._clock()
+        if now - self._looked < NIGHTLY_EVERY:
+            return
+        self._looked = now
+        async with self._store.write() as tx:
+            await claims.expire(tx, now)
+        async with self._store.read() as db:
+            due = await lots.nightly_due(db, now)
+        for lot, begin in due:
+            async with self._store.write() as tx:
+                await overrides.alarm_unmatched(tx, lot, begin, now)
+                await plates.forget(tx, lot, now)
+                await lots.nightly_done(tx, lot, begin)
+
+    async def _contacts(self) -> None:
+        """Keep when lots were last heard: the next process must know it, too."""
+        found = self._lines.to_keep()
+        if found:
+            async with self._store.write() as tx:
+                for lot, at in found.items():
+                    await lots.heard(tx, lot, at)
 
     async def _prune(self) -> None:
         now = self._clock()
@@ -111,6 +155,12 @@ class Rounds:
             self._pruned = now
             async with self._store.write() as tx:
                 await tx.connection.execute(delete(nonces).where(nonces.c.seen_at < now - NONCE_KEPT))
+
+
+def _received() -> ColumnElement[bool]:
+    """Whether a bridge reported that it has the completion of a payment."""
+    mine = (completions.c.order_id == payments.c.order_id, completions.c.received_at.is_not(None))
+    return exists().where(*mine)
 
 
 def next_poll(poll_seconds: Sequence[float], created_at: datetime, polls: int) -> datetime:

@@ -4,61 +4,30 @@ Every table that belongs to a lot reaches its operator (tenant) through `lots.op
 microseconds since 1970 UTC, so that they order and compare alike everywhere.
 """
 
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
     Column,
-    Dialect,
     Float,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
-    TypeDecorator,
+    false,
     text,
 )
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+from cloud import schema_by_hand
+from cloud.columns import Utc, metadata
+from cloud.columns import lot_column as _lot
 
-
-class Utc(TypeDecorator[datetime]):
-    """An aware UTC time as whole microseconds."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        """To microseconds; a naive time is a mistake of ours and raises TypeError."""
-        del dialect
-        return None if value is None else (value - _EPOCH) // timedelta(microseconds=1)
-
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
-        """From microseconds."""
-        del dialect
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
-
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-
-def _lot(**options: Any) -> Column[int]:
-    return Column("lot_id", BigInteger, ForeignKey("lots.id"), nullable=False, **options)
-
+__all__ = ["Utc", "metadata", "schema_by_hand"]  # with these, `metadata` holds every table
 
 operators = Table(
     "operators",
@@ -88,6 +57,18 @@ lots = Table(
     Column("bridge_id", String(32)),  # the one enrolled bridge, fenced by `generation`
     Column("generation", BigInteger, nullable=False),
     Column("feed_floor", BigInteger, nullable=False),  # completions up to here belong to earlier generations
+    # the profile's [policy], as far as the cloud acts on it
+    Column("when_down", String(16), nullable=False, server_default="attendant"),
+    Column("loss_budget", Integer, nullable=False, server_default="5000"),
+    Column("claim_days", Integer, nullable=False, server_default="14"),
+    Column("two_persons_above", Integer, nullable=False, server_default="10000"),
+    Column("alarm_seconds", Integer, nullable=False, server_default="600"),
+    Column("codes_per_day", Integer, nullable=False, server_default="20"),
+    Column("code_yen_per_day", Integer, nullable=False, server_default="30000"),
+    Column("pay_offline_minutes", Integer, nullable=False, server_default="0"),
+    Column("attended", String(11), nullable=False, server_default=""),
+    Column("heard_at", Utc),  # when its bridge was last heard, to half a minute
+    Column("nightly_at", Utc),  # the latest day cut-over whose nightly work is done
 )
 
 lot_exits = Table(
@@ -106,11 +87,23 @@ bridges = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("public_key", LargeBinary, nullable=False),
-    Column("generation", BigInteger, nullable=False),
+    Column("generation", BigInteger, nullable=False),  # 0 until it is approved
     Column("name", Text, nullable=False),
     Column("software", Text, nullable=False),
-    Column("enrolled_at", Utc, nullable=False),
-    Column("revoked_at", Utc),
+    Column("asked_at", Utc, nullable=False),
+    Column("state", String(16), nullable=False, server_default="approved"),  # cloud.enrolment.BridgeState
+    Column("heard_at", Utc),  # its latest signed request
+)
+
+bridge_acts = Table(  # what persons decided about bridges; nothing is ever taken out
+    "bridge_acts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("bridge_id", String(32), ForeignKey("bridges.id"), nullable=False, index=True),
+    Column("verb", String(16), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("at", Utc, nullable=False),
 )
 
 bridge_lots = Table(
@@ -127,6 +120,7 @@ enrol_codes = Table(
     Column("lots", JSON, nullable=False),
     Column("expires_at", Utc, nullable=False),
     Column("used_at", Utc),
+    Column("bridge_id", String(32), nullable=False, server_default=""),  # whose enrolment used it
 )
 
 nonces = Table(
@@ -163,6 +157,7 @@ quotes = Table(
     Column("fee_by", String(8), nullable=False),
     Column("tariff", String(80), nullable=False),
     Column("shadow_amount", Integer),
+    Column("at_most", Boolean, nullable=False, server_default=false()),
 )
 
 IN_FLIGHT: Final = "standing IN ('open', 'authorized', 'in_doubt')"
@@ -178,6 +173,7 @@ payments = Table(
     Column("provider_ref", Text, nullable=False),
     Column("page_url", Text, nullable=False),
     Column("amount", Integer, nullable=False),
+    Column("charged", Integer),  # what is collected of it, where the machine took less
     Column("standing", String(16), nullable=False, index=True),
     Column("code", String(32), nullable=False),
     Column("created_at", Utc, nullable=False),
@@ -189,6 +185,9 @@ payments = Table(
     Column("version", Integer, nullable=False),
     Column("polls", Integer, nullable=False),
     Column("poll_at", Utc, index=True),
+    Column("unsettled", Boolean, nullable=False, server_default=false()),
+    Column("claim_id", String(26), nullable=False, server_default=""),  # the claim that it pays, if it pays one
+    Column("line_down", Boolean, nullable=False, server_default=false()),  # begun while the lot's line was down
     # one payment in flight per stay, kept by the database itself
     Index(
         "uq_payments_in_flight",
@@ -264,4 +263,60 @@ alarms = Table(
     Column("code", String(32), nullable=False),
     Column("detail", Text, nullable=False),
     Column("at", Utc, nullable=False),
+)
+
+# --- business days (cloud.days) ---
+
+day_parts = Table(
+    "day_parts",
+    metadata,
+    _lot(primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("parts", Integer, nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+days = Table(
+    "days",
+    metadata,
+    _lot(primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("compared_at", Utc, nullable=False),
+    Column("told_at", Utc),
+    Column("totals", Text, nullable=False),
+    Column("closed_by", String(80), nullable=False),
+    Column("closed_at", Utc),
+)
+
+day_differences = Table(
+    "day_differences",
+    metadata,
+    _lot(primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("key", String(120), primary_key=True),
+    Column("kind", String(24), nullable=False),
+    Column("yen", Integer, nullable=False),
+    Column("order_id", String(64), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("facts", Text, nullable=False),  # JSON
+    Column("reason", Text, nullable=False),
+    Column("reason_by", String(80), nullable=False),
+    Column("reason_at", Utc),
+)
+
+# --- secrets (cloud.code_keys) ---
+
+lot_secrets = Table(
+    "lot_secrets",
+    metadata,
+    _lot(primary_key=True),
+    Column("purpose", String(8), primary_key=True),  # code or plate
+    Column("serial", Integer, primary_key=True, autoincrement=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("made_at", Utc, nullable=False),
+    Column("given_to", BigInteger, nullable=False),  # the generation of the bridge that has it first; 0: none yet
+    Column("given_at", Utc),
+    Column("until", Utc),  # when it is forgotten, once the next one took over
 )

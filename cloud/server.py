@@ -33,6 +33,7 @@ class Server(uvicorn.Server):
             access_log=False,  # its lines would hold tokens
             lifespan="on",
             server_header=False,
+            proxy_headers=False,  # whom to believe about a client's address is configured (cloud.guard)
             timeout_graceful_shutdown=_GRACE,
         )
         super().__init__(config)

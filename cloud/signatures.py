@@ -21,12 +21,12 @@ from http_message_signatures import (
     VerifyResult,
     algorithms,
 )
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 from sqlalchemy.exc import IntegrityError
 
 from cloud import enrolment
-from cloud.enrolment import Bridge
-from cloud.schema import nonces
+from cloud.enrolment import NEW_CODE, Bridge
+from cloud.schema import bridges, nonces
 from cloud.store import Store
 from parking.errors import BadMessage, Code, Refused
 
@@ -34,7 +34,6 @@ TAG: Final = "daiko-bridge"
 COVERED: Final = ("@method", "@authority", "@target-uri", "content-digest")
 SKEW: Final = timedelta(seconds=120)
 _KEY_ID: Final = re.compile(r';keyid="([A-Za-z0-9_-]{1,32})"')
-_ENROL: Final = "enrol this bridge again with a new code"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +59,20 @@ class _Verifier(HTTPMessageVerifier):
     max_clock_skew = timedelta(days=36_500)
 
 
-async def authenticate(store: Store, request: Signed, now: datetime) -> Bridge:
-    """The bridge that signed a request; its nonce is used up.
+async def authenticate(store: Store, request: Signed, now: datetime, *, waiting: bool = False) -> Bridge:
+    """The bridge that signed a request; its nonce is used up. With `waiting`, one that is not approved yet may ask too.
 
-    Raises Refused(NOT_ENROLLED | CLOCK | REPLAYED), BadMessage(BAD_SIGNATURE).
+    Raises Refused(NOT_ENROLLED | NOT_APPROVED | CLOCK | REPLAYED), BadMessage(BAD_SIGNATURE).
     """
     named = _KEY_ID.search(request.headers.get("signature-input", ""))
     if named is None:
-        raise BadMessage(Code.BAD_SIGNATURE, "the request is not signed", _ENROL)
+        raise BadMessage(Code.BAD_SIGNATURE, "the request is not signed", NEW_CODE)
     async with store.read() as db:
-        bridge = await enrolment.find(db, named[1])
+        bridge = await enrolment.find(db, named[1], now)
     if bridge is None:
-        raise Refused(Code.NOT_ENROLLED, f"bridge {named[1]} is unknown or revoked", _ENROL)
+        raise Refused(Code.NOT_ENROLLED, f"bridge {named[1]} is unknown", NEW_CODE)
     signature = verify(request, bridge)
+    enrolment.admit(bridge, waiting=waiting)
     created, nonce = signature.parameters.get("created"), signature.nonce
     if not isinstance(created, int) or not nonce or len(nonce) > 64:
         raise BadMessage(Code.BAD_SIGNATURE, "the signature lacks created or nonce")
@@ -82,6 +82,7 @@ async def authenticate(store: Store, request: Signed, now: datetime) -> Bridge:
     try:
         async with store.write() as tx:
             await tx.connection.execute(insert(nonces).values(bridge_id=bridge.id, nonce=nonce, seen_at=now))
+            await tx.connection.execute(update(bridges).where(bridges.c.id == bridge.id).values(heard_at=now))
     except IntegrityError as error:
         raise Refused(Code.REPLAYED, "this request was made before") from error
     return bridge
@@ -97,7 +98,7 @@ def verify(request: Signed, bridge: Bridge) -> VerifyResult:
     try:
         found = verifier.verify(request, max_age=None, expect_tag=TAG, require_components=COVERED)
     except InvalidSignature as error:
-        raise BadMessage(Code.BAD_SIGNATURE, f"the signature does not hold: {error}", _ENROL) from error
+        raise BadMessage(Code.BAD_SIGNATURE, f"the signature does not hold: {error}", NEW_CODE) from error
     if len(found) != 1:
         raise BadMessage(Code.BAD_SIGNATURE, "exactly one signature is wanted")
     return found[0]

@@ -32,14 +32,23 @@ class Texts:
         """The lot's own text in this language, else in English, else in whatever there is."""
         return text.get(self.language) or text.get(ABROAD) or next(iter(text.values()), "")
 
-    def problem(self, code: str) -> tuple[str, str]:
-        """What went wrong and what to do, for a stable error code; unknown codes read as a defect of ours."""
-        known = code if f"error.{code}.title" in CATALOGUES[self.language] else "bug"
+    def problem(self, code: str, names: str = "") -> tuple[str, str]:
+        """What went wrong and what to do, for a stable error code; unknown codes read as a defect of ours.
+
+        `names`: by what the lot names its stays, where it is known: some have words of their own.
+        """
+        words = (f"{code}.{names}", code, "bug")
+        known = next(one for one in words if f"error.{one}.title" in CATALOGUES[self.language])
         return self(f"error.{known}.title"), self(f"error.{known}.do")
 
-    def reason(self, code: str) -> str:
-        """Why a payment was not charged, for the code of its end."""
-        known = code if f"reason.{code}" in CATALOGUES[self.language] else "other"
+    def joined(self, *sentences: str) -> str:
+        """Sentences one after the other, with a space between them where the language has one."""
+        return ("" if self.language == "ja" else " ").join(sentences)
+
+    def reason(self, code: str, names: str) -> str:
+        """Why a payment was not charged, for the code of its end; `names` as in `problem`."""
+        words = (f"{code}.{names}", code, "other")
+        known = next(one for one in words if f"reason.{one}" in CATALOGUES[self.language])
         return self(f"reason.{known}")
 
     def clock(self, at: datetime, zone: str, today: datetime) -> str:

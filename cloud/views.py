@@ -15,7 +15,12 @@ Text = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class LotPage:
-    """A lot as its driver sees it. `exits` are the lanes where a release can follow; `online`: its bridge is heard."""
+    """A lot as its driver sees it. `exits` are the lanes where a release can follow; `online`: its bridge is heard.
+
+    `when_down`: what becomes of a driver who cannot pay by phone: hold, claim or attendant (the lot's policy).
+    `heard_at`: while it is not online, when it last was. `pay_offline`: it is not online, and a driver may pay all the
+    same, to be let out by the code on his phone.
+    """
 
     lot: LotId
     code: str
@@ -28,6 +33,9 @@ class LotPage:
     latitude: float
     longitude: float
     radius_m: int
+    when_down: str = "attendant"
+    heard_at: datetime | None = None
+    pay_offline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,8 @@ class QuotePage:
     at: datetime
     valid_until: datetime
     fee_by: str
+    at_most: bool = False
+    """The machine will say what it takes; this is the most."""
 
 
 class PaymentStage(StrEnum):
@@ -58,6 +68,8 @@ class PaymentStage(StrEnum):
     """Declined, expired, or refused by the lot and voided: no money moved."""
     ATTENDANT = "attendant"
     """In doubt or late: show this page to the attendant."""
+    REFUNDED = "refunded"
+    """Captured, and given back or being given back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,35 @@ class PaymentPage:
     paid_at: datetime | None
     changed_at: datetime
     version: int
+    claim: str = ""
+    """The claim against which the car leaves, to be paid later; empty: it is paid now."""
+    charged: Yen | None = None
+    """What is charged, where the machine took less than the fee that was shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimOffer:
+    """Payment is impossible now; the driver may leave and pay `amount` later, until `until`."""
+
+    amount: Yen
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimPage:
+    """A claim as its driver sees it. `state`: held, due, paid, cancelled, expired or forgiven (cloud.claims).
+
+    `paying`: a payment for it is open or being collected. A claim made by hand may name no stay.
+    """
+
+    claim_id: str
+    lot: LotPage
+    stay: StayRef | None
+    amount: Yen
+    made_at: datetime
+    until: datetime
+    state: str
+    paying: bool
 
 
 class Cashier(Protocol):
@@ -98,10 +139,35 @@ class Cashier(Protocol):
         """A quote by its token. Raises Refused(NOT_FOUND)."""
         ...
 
-    async def pay(self, token: str, language: str) -> str:
+    async def pay(self, token: str, language: str, *, line_down: bool = False) -> str:
         """Stage two: the URL of the provider's page. The same quote always leads to the same payment.
 
+        A fee of 0 yen needs no provider: the completion is issued at once, and the URL is the payment's own page.
+        `line_down`: the driver was told that the lot's line is down and what that means, and wants to pay.
+
         Raises Refused(NOT_FOUND | QUOTE_EXPIRED | CONFLICT), Environment(PROVIDER | LOT_OFFLINE).
+        """
+        ...
+
+    async def claim_offer(self, token: str) -> ClaimOffer | None:
+        """What the driver may do instead of paying this quote now, since `pay` has just raised PROVIDER; or None."""
+        ...
+
+    async def claim(self, token: str) -> str:
+        """Leave now, pay later: the completion is issued against a claim. The URL of the payment's page.
+
+        Raises Refused(NOT_FOUND | QUOTE_EXPIRED | CONFLICT | CLAIM_POLICY | BUDGET), Environment(LOT_OFFLINE).
+        """
+        ...
+
+    async def claim_page(self, claim_id: str) -> ClaimPage:
+        """A claim by its name. Raises Refused(NOT_FOUND)."""
+        ...
+
+    async def pay_claim(self, claim_id: str, language: str) -> str:
+        """The URL of the provider's page for a claim, which leads back to /c/{claim_id}.
+
+        Raises Refused(NOT_FOUND | ALREADY_PAID | EXPIRED | CONFLICT), Environment(PROVIDER).
         """
         ...
 

@@ -23,6 +23,7 @@ from console.i18n import Language
 from console.link import Link, Source
 from console.main_window import MainWindow
 from console.theme import dress
+from parking.errors import one_line
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,14 @@ def furnish(application: QApplication, window: MainWindow, options: argparse.Nam
     return Console(application, window, contents, board, link)
 
 
+class Lines(logging.Formatter):
+    """Whatever is typed or told, only we begin a line: control signs are spelt out, what follows is indented."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """A record with its trace."""
+        return "\n    ".join(one_line(line) for line in super().format(record).split("\n"))
+
+
 def attend(console: Console) -> None:
     """What only a console at work needs: remembered geometry, a log file, and nothing that fails unseen."""
     settings = QSettings()
@@ -60,7 +69,7 @@ def attend(console: Console) -> None:
     except OSError as error:
         log.warning("no log file: %s", error)
         return
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler.setFormatter(Lines("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.getLogger().addHandler(handler)
     logging.getLogger().setLevel(logging.INFO)
     faulthandler.enable(faults)

@@ -3,19 +3,24 @@
 from collections.abc import Callable
 from datetime import datetime, tzinfo
 
+from msgspec.structs import replace
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from console.i18n import Language, Phrases, zone_of
+from console.inputs import Acknowledged, Input, OrderAnswered, OrderGiven, SignedOff, SignedOn, Tick
 from console.link import Link
-from console.state import Acknowledged, Input, OrderGiven, State, Tick, advance
-from parking.desk import Command
+from console.rows import shown_name
+from console.state import State, advance
+from parking.commands import Command, Redeem, SignedIn, SignIn, SignOut
+from parking.stay import NameKind, StayRef
 
 
 class Board(QObject):
     """Holds the one `State`, the lot looked at (0: all) and the stay chosen.
 
     `changed` carries the state before; `ticked` comes every second; `spoken` on a new language; `moved` when the
-    attendant looks at another lot.
+    attendant looks at another lot. `signed` and `redeemed` carry what the bridge said to a PIN or a code, or the error;
+    `answered` an order that the bridge took on or refused, with its reply.
     """
 
     changed = Signal(object)
@@ -23,6 +28,9 @@ class Board(QObject):
     spoken = Signal()
     moved = Signal()
     timeline = Signal(str, object)
+    signed = Signal(object)
+    redeemed = Signal(str, object)
+    answered = Signal(object, object)
 
     def __init__(
         self,
@@ -43,6 +51,8 @@ class Board(QObject):
         self._clock = clock
         link.arrived.connect(self.take)
         link.timeline.connect(self.timeline)
+        link.signed.connect(self.signed)
+        link.redeemed.connect(self.redeemed)
         self._second = QTimer(self, interval=1000)
         self._second.timeout.connect(self._tick)
         self._second.start()
@@ -51,14 +61,43 @@ class Board(QObject):
         """Bring the state forward and tell everyone."""
         before = self.state
         self.state = advance(before, (Tick(self._clock()), *inputs))
+        if before.session is not None and _token(self.state) != before.session.token:
+            self._link.sign_out(SignOut(session=before.session.token))
         if self.state.needs_snapshot and not before.needs_snapshot and self.state.live:
             self._link.refresh()
         self.changed.emit(before)
+        for item in inputs:
+            order = before.orders.get(item.command_id) if isinstance(item, OrderAnswered) else None
+            if order is not None and isinstance(item, OrderAnswered):
+                self.answered.emit(order.command, item.reply)
 
     def give(self, command: Command) -> None:
-        """Send an order; it is shown as sending until the bridge says more."""
+        """Send an order, by whoever has signed in; it is shown as sending until the bridge says more."""
+        session = self.state.session
+        if session is not None:
+            command = replace(command, session=session.token, actor=session.operator)
         self.take((OrderGiven(command, self._clock()),))
         self._link.command(command)
+
+    def redeem(self, redeem: Redeem) -> None:
+        """Have a code checked; the answer comes as `redeemed`."""
+        session = self.state.session
+        if session is not None:
+            redeem = replace(redeem, session=session.token, actor=session.operator)
+        self._link.redeem(redeem)
+
+    def sign_in(self, request: SignIn) -> None:
+        """Ask the bridge whether this PIN is right; the answer comes as `signed`."""
+        self._link.sign_in(request)
+
+    def begin_session(self, signed: SignedIn) -> None:
+        """Whoever signed in gives the orders from now on."""
+        self.actor = signed.operator
+        self.take((SignedOn(signed, self._clock()),))
+
+    def end_session(self) -> None:
+        """Lock: the next order wants a PIN again."""
+        self.take((SignedOff(),))
 
     def acknowledge(self, command_id: str) -> None:
         """The attendant has seen a notice."""
@@ -93,6 +132,15 @@ class Board(QObject):
         view = self.state.lots.get(lot)
         return self.phrases.named(view.name, str(lot)) if view else str(lot)
 
+    def stay(self, lot: int, stay: StayRef) -> str:
+        """A stay's name with what kind of name it is; plates are found among the cars and cases that are shown."""
+        row = self.state.stays.get(f"{lot}/{stay.key}")
+        plate = row.view.plate if row else ""
+        if stay.kind is NameKind.PLATE and not plate:
+            cases = self.state.cases.values()
+            plate = next((case.plate for case in cases if case.lot == lot and case.stay.same_as(stay)), "")
+        return self.phrases.stay(stay.kind, shown_name(stay, plate))
+
     def contact_moment(self, *, seconds: bool = True) -> str:
         """Since when the bridge is or is not reached, by the clock of the first lot; '' if it never was tried."""
         since = self.state.contact_since
@@ -104,5 +152,12 @@ class Board(QObject):
         return self.phrases.moment(at, self.state.bridge_now, self.zone(lot), seconds=seconds)
 
     def _tick(self) -> None:
-        self.state = advance(self.state, (Tick(self._clock()),))
+        before = self.state
+        self.state = advance(before, (Tick(self._clock()),))
+        if before.session is not self.state.session:
+            self.changed.emit(before)
         self.ticked.emit()
+
+
+def _token(state: State) -> str:
+    return state.session.token if state.session is not None else ""

@@ -13,9 +13,10 @@ from threading import Event as Flag
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from parking.desk import Command, CommandReply, Event, Snapshot, Timeline
+from parking.commands import Command, CommandReply, Redeem, RedeemReply, SignedIn, SignIn, SignOut
+from parking.desk import Event, Snapshot, Timeline
 from parking.errors import BadMessage, Code, DaikoError, Environment, NotSent, Refused, Uncertain
-from parking.wire import M, Problem, decode, encode
+from parking.wire import M, Message, Problem, decode, encode
 
 if TYPE_CHECKING:
     import requests
@@ -90,22 +91,19 @@ class Client:
 
         Raises NotSent(LINK_DOWN) if it never left, Uncertain(NO_REPLY) if it may have arrived.
         """
-        import requests
+        return self._post("/v1/commands", command, CommandReply)
 
-        try:
-            response = self._connect().post(
-                self._address.url + "/v1/commands",
-                data=encode(command),
-                headers={"Content-Type": "application/json"},
-                timeout=(CONNECT_SECONDS, REPLY_SECONDS),
-            )
-        except (requests.exceptions.ConnectTimeout, requests.exceptions.ConnectionError) as error:
-            if _never_connected(error):
-                raise NotSent(Code.LINK_DOWN, "the bridge cannot be reached", START_BRIDGE) from error
-            raise Uncertain(Code.NO_REPLY, "the connection broke before the bridge answered") from error
-        except requests.exceptions.RequestException as error:
-            raise Uncertain(Code.NO_REPLY, "the bridge did not answer in time") from error
-        return _accept(response.status_code, response.content, CommandReply)
+    def redeem(self, redeem: Redeem) -> RedeemReply:
+        """Have a code from a phone checked and acted on; `redeem_id` makes a repetition harmless."""
+        return self._post("/v1/codes", redeem, RedeemReply)
+
+    def sign_in(self, request: SignIn) -> SignedIn:
+        """Begin a session. Raises Refused(SIGN_IN | LOCKED_OUT) besides what `command` raises."""
+        return self._post("/v1/sign-in", request, SignedIn)
+
+    def sign_out(self, request: SignOut) -> CommandReply:
+        """End a session."""
+        return self._post("/v1/sign-out", request, CommandReply)
 
     def events(self, after: int) -> Iterator[Event]:
         """All events above `after`, as they happen, until `stop` is called or the stream ends.
@@ -121,6 +119,7 @@ class Client:
                 headers={"Accept": "text/event-stream"},
                 stream=True,
                 timeout=(CONNECT_SECONDS, self._silence),
+                allow_redirects=False,
             )
             with self._stream as response:
                 if response.status_code != 200:
@@ -159,12 +158,34 @@ class Client:
             self._session.headers["Authorization"] = f"Bearer {self._address.token}"
         return self._session
 
+    def _post(self, path: str, message: Message, kind: type[M]) -> M:
+        import requests
+
+        try:
+            response = self._connect().post(
+                self._address.url + path,
+                data=encode(message),
+                headers={"Content-Type": "application/json"},
+                timeout=(CONNECT_SECONDS, REPLY_SECONDS),
+                allow_redirects=False,
+            )
+        except (requests.exceptions.ConnectTimeout, requests.exceptions.ConnectionError) as error:
+            if _never_connected(error):
+                raise NotSent(Code.LINK_DOWN, "the bridge cannot be reached", START_BRIDGE) from error
+            raise Uncertain(Code.NO_REPLY, "the connection broke before the bridge answered") from error
+        except requests.exceptions.RequestException as error:
+            raise Uncertain(Code.NO_REPLY, "the bridge did not answer in time") from error
+        return _accept(response.status_code, response.content, kind)
+
     def _read(self, path: str, kind: type[M], query: dict[str, str]) -> M:
         import requests
 
         try:
             response = self._connect().get(
-                self._address.url + path, params=query, timeout=(CONNECT_SECONDS, REPLY_SECONDS)
+                self._address.url + path,
+                params=query,
+                timeout=(CONNECT_SECONDS, REPLY_SECONDS),
+                allow_redirects=False,
             )
         except requests.exceptions.RequestException as error:
             raise Environment(Code.LINK_DOWN, f"{self._address.url} does not answer", START_BRIDGE) from error

@@ -5,7 +5,7 @@ from typing import Final
 from console.board import Board
 from console.i18n import elapsed
 from console.rows import StayRow
-from console.selection import entered
+from console.selection import TodoRow, entered
 from console.tables import Column
 from parking.desk import CaseView, StayState, TimelineEntry
 
@@ -30,7 +30,7 @@ def _elapsed(row: StayRow, board: Board) -> str:
 
 
 STAYS: Final = (
-    Column("name", 144, lambda row, board: board.phrases.stay(row.view.stay), sortable=True),
+    Column("name", 144, lambda row, board: board.phrases.stay(row.view.stay.kind, row.shown), sortable=True),
     Column("lot", 176, lambda row, board: board.lot_name(row.view.lot), sortable=True),
     Column("plate", 150, lambda row, _board: row.view.plate or "–", sortable=True),
     Column(
@@ -55,13 +55,30 @@ def _exit(case: CaseView, board: Board) -> str:
 
 
 CASES: Final = (
-    Column("stay", 140, lambda case, board: board.phrases.stay(case.stay), mark=lambda _case, _board: IN_DOUBT_MARK),
+    Column("stay", 140, lambda case, board: board.stay(case.lot, case.stay), mark=lambda _case, _board: IN_DOUBT_MARK),
     Column("lot", 176, lambda case, board: board.lot_name(case.lot)),
     Column("exit", 90, _exit),
     Column("amount", 92, lambda case, board: board.phrases.amount(case.amount), right=True),
     Column("since", 96, lambda case, board: board.moment(case.since, case.lot), right=True),
     Column("age", 96, lambda case, board: board.phrases.age(board.state.bridge_now - case.since), right=True),
     Column("cause", 220, lambda case, board: board.phrases.cause(case.code, case.detail)),
+)
+
+
+def _where(row: TodoRow, board: Board) -> str:
+    if row.stay is not None:
+        return board.stay(row.lot, row.stay)
+    view = board.state.exits.get(f"{row.lot}/{row.exit}")
+    return board.phrases.named(view.label, row.exit) if view else row.exit or "–"
+
+
+TODO: Final = (
+    Column("todo", 230, lambda row, board: board.phrases.code(row.code), mark=lambda _row, _board: IN_DOUBT_MARK),
+    Column("lot", 176, lambda row, board: board.lot_name(row.lot)),
+    Column("where", 140, _where),
+    Column("since", 96, lambda row, board: board.moment(row.at, row.lot), right=True),
+    Column("age", 96, lambda row, board: board.phrases.age(board.state.bridge_now - row.at), right=True),
+    Column("detail", 260, lambda row, board: board.phrases.particular(row.detail)),
 )
 
 

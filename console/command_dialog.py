@@ -3,15 +3,17 @@
 from typing import Final
 from uuid import uuid4
 
-from PySide6.QtWidgets import QComboBox, QWidget
+from PySide6.QtGui import QIntValidator
+from PySide6.QtWidgets import QLineEdit, QWidget
 
 from console.board import Board
 from console.decision import DecisionDialog
 from console.parts import label, name
-from console.rows import StayRow
 from console.selection import stay_for
-from parking.desk import Command, ExitView, StayState, Verb
-from parking.stay import StayRef
+from console.whose import WhoseChoice
+from parking.commands import Command, Verb
+from parking.desk import ExitView
+from parking.reports import Whose
 
 REASONS: Final = (
     "malfunction",
@@ -29,37 +31,43 @@ _HINTS: Final = {
     Verb.HOLD_OPEN: "order.hold_hint",
     Verb.END_HOLD: "order.end_hint",
 }
-_UNSET: Final = "?"
-_NOBODY: Final = ""
+_MOST_CLAIMED: Final = 9_999_999
 
 
 class CommandDialog(DecisionDialog):
-    """For release, hold open and end hold. Only a release is for one car, so only it asks for the stay."""
+    """For release, hold open and end hold. Only a release is for one car, so only it asks for the stay.
+
+    Opening never waits for a PIN: where one is wanted and nobody has signed in, the order goes out as an emergency.
+    """
 
     def __init__(self, board: Board, parent: QWidget, view: ExitView, verb: Verb) -> None:
         super().__init__(board, parent, REASONS)
         self.view = view
         self.verb = verb
-        self._label = label("heading")
-        self.stay = QComboBox()
-        self.stay.setMaxVisibleItems(14)
-        self._label.setBuddy(self.stay)
-        if verb is Verb.RELEASE:
-            self.extra.addWidget(self._label)
-            self.extra.addWidget(self.stay)
-            self._fill()
-            self.stay.currentIndexChanged.connect(lambda _at: self.check())
+        self.emergency = board.state.sign_in and board.state.session is None and verb is not Verb.END_HOLD
         phrases = board.phrases
-        self._label.setText(phrases("order.stay"))
-        name(self.stay, phrases("order.stay"))
+        self.whose = WhoseChoice(board, view.lot, stay_for(board.state, view, board.chosen), later=True)
+        self.claim = QLineEdit(maxLength=7)
+        self.claim.setValidator(QIntValidator(0, _MOST_CLAIMED, self))
+        if verb is Verb.RELEASE:
+            caption = label("heading")
+            caption.setText(phrases("order.claim"))
+            caption.setBuddy(self.claim)
+            name(self.claim, phrases("order.claim"))
+            for widget in (self.whose, caption, self.claim):
+                self.extra.addWidget(widget)
+            self.whose.changed.connect(self.check)
         word = phrases(f"verb.{verb}")
         where = f"{board.lot_name(view.lot)}  {phrases.named(view.label, view.exit)}"
-        self.say(
-            phrases("order.title", exit=where, verb=word), phrases(_HINTS[verb]), phrases("order.confirm", verb=word)
-        )
+        hint = phrases(_HINTS[verb])
+        if self.emergency:
+            hint = f"{phrases('order.emergency_hint')}\n{hint}"
+        self.say(phrases("order.title", exit=where, verb=word), hint, phrases("order.confirm", verb=word))
 
     def command(self) -> Command:
         """The order as the attendant confirmed it."""
+        release = self.verb is Verb.RELEASE
+        case = self.whose.case if release else None
         return Command(
             command_id=str(uuid4()),
             lot=self.view.lot,
@@ -67,39 +75,20 @@ class CommandDialog(DecisionDialog):
             actor=self.actor.text().strip(),
             reason=self.reason,
             exit=self.view.exit,
-            stay=self._stay(),
+            stay=self.whose.ref if release else None,
+            whose=self.whose.whose if release else Whose.NOBODY,
+            case=case.number if case else 0,
+            give_back=release and self.whose.returned,
+            claim=int(self.claim.text()) if release and self.claim.text() else None,
+            emergency=self.emergency,
         )
 
     def missing(self) -> str:
         """As for any decision, and for a release whom it is for."""
-        if self.verb is Verb.RELEASE and self.stay.currentData() == _UNSET:
+        if self.verb is Verb.RELEASE and self.whose.unset:
             return "order.missing.stay"
         return super().missing()
 
     def note_needed(self) -> bool:
         """A release for no car at all must be explained in words."""
-        return super().note_needed() or (self.verb is Verb.RELEASE and self.stay.currentData() == _NOBODY)
-
-    def _stay(self) -> StayRef | None:
-        row = self._board.state.stays.get(self.stay.currentData() or "") if self.verb is Verb.RELEASE else None
-        return row.view.stay if row else None
-
-    def _fill(self) -> None:
-        board, phrases = self._board, self._board.phrases
-        likely = stay_for(board.state, self.view, board.chosen)
-        if likely is None:
-            self.stay.addItem(phrases("order.stay_choose"), _UNSET)
-        self.stay.addItem(phrases("order.nobody"), _NOBODY)
-        inside = (row for row in board.state.stays.values() if row.view.lot == self.view.lot)
-        present = [row for row in inside if row.view.state is not StayState.GONE]
-        for row in sorted(present, key=lambda row: row.order):
-            self.stay.addItem(self._describe(row), row.view.key)
-        if likely is not None and self.stay.findData(likely.view.key) < 0:
-            self.stay.addItem(self._describe(likely), likely.view.key)
-        self.stay.setCurrentIndex(self.stay.findData(likely.view.key) if likely else 0)
-
-    def _describe(self, row: StayRow) -> str:
-        board, view = self._board, row.view
-        at = board.moment(view.stay.entered_at or view.seen_at, view.lot, seconds=False)
-        parts = (board.phrases.stay(view.stay), view.plate, at, board.phrases(f"state.{view.state}"))
-        return "   ".join(part for part in parts if part)
+        return super().note_needed() or (self.verb is Verb.RELEASE and self.whose.whose is Whose.NOBODY)

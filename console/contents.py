@@ -1,7 +1,9 @@
 """All that is in the window: header, pages, exits, strips, and the keys that lead everywhere."""
 
 from typing import Final
+from uuid import uuid4
 
+from msgspec.structs import replace
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QKeySequence, QPainter, QPaintEvent, QShortcut
 from PySide6.QtWidgets import QButtonGroup, QDialog, QFrame, QPushButton, QStackedWidget, QWidget
@@ -13,15 +15,19 @@ from console.exits_rail import ExitsRail
 from console.glyphs import paint_alarm
 from console.header import Header
 from console.parts import across, button, down, name
-from console.selection import in_doubt, stay_for
+from console.selection import in_doubt, stay_for, todo
 from console.state import State
 from console.stays_page import StaysPage
 from console.strips import Banner, NoticeStrip, StatusStrip
+from console.todo_page import TodoPage
 from console.tokens import NAV_WIDTH
-from parking.desk import CaseView, Command, ExitKind, ExitView, Verb, Verdict
+from parking.commands import Command, CommandReply, SignedIn, Verb, Verdict
+from parking.desk import CaseView, ExitKind, ExitView, OverrideView
+from parking.errors import Code
 
-_STAYS, _DOUBTS = 0, 1
-_KEYS: Final = (("nav.stays", "F2"), ("nav.doubts", "F7"))
+STAYS, DOUBTS, TODO = 0, 1, 2
+_KEYS: Final = (("nav.stays", "F2"), ("nav.doubts", "F7"), ("nav.todo", "F6"))
+_ALARM_MARK: Final = 3
 
 
 class NavButton(QPushButton):
@@ -57,6 +63,7 @@ class Contents(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.dialog: QDialog | None = None
         self._doubts: DoubtsPage | None = None
+        self._todo: TodoPage | None = None
         self.header = Header(board)
         self.banner = Banner(board)
         self.stays = StaysPage(board)
@@ -71,9 +78,11 @@ class Contents(QWidget):
         self.header.searched.connect(self._searched)
         self.header.entered.connect(self.stays.table.setFocus)
         self.stays.table.chosen.connect(self._stay_chosen)
+        self.header.signing.connect(self._sign)
+        board.answered.connect(self._answered)
         board.changed.connect(self._changed)
         board.spoken.connect(self.retranslate)
-        board.moved.connect(self._count_doubts)
+        board.moved.connect(self._count)
         self.retranslate()
 
     def _lay_out(self) -> None:
@@ -82,13 +91,16 @@ class Contents(QWidget):
         nav.setFixedWidth(NAV_WIDTH)
         side = down(nav, spacing=4, margins=(0, 10, 0, 10))
         group = QButtonGroup(self)
-        for at in (_STAYS, _DOUBTS):
+        for at in (STAYS, DOUBTS, TODO):
             choice = NavButton()
             choice.clicked.connect(lambda _checked=False, page=at: self.show_page(page))
             group.addButton(choice)
             side.addWidget(choice)
             self.nav.append(choice)
-        self.nav[_STAYS].setChecked(True)
+        self.nav[STAYS].setChecked(True)
+        self._code = button("page")
+        self._code.clicked.connect(self._ask_code)
+        side.addWidget(self._code)
         side.addStretch(1)
         self._help = button("page")
         self._help.clicked.connect(self._show_help)
@@ -109,10 +121,13 @@ class Contents(QWidget):
             QShortcut(QKeySequence(keys), self).activated.connect(act)
 
         bind("F1", self._show_help)
-        bind("F2", lambda: self.show_page(_STAYS))
+        bind("F2", lambda: self.show_page(STAYS))
         bind("F3", self._find)
         bind("F5", self.rail.focus)
-        bind("F7", lambda: self.show_page(_DOUBTS))
+        bind("F6", lambda: self.show_page(TODO))
+        bind("F7", lambda: self.show_page(DOUBTS))
+        bind("F9", self._ask_code)
+        bind("Ctrl+L", self._sign)
         bind("F8", self.notices.acknowledge)
         bind("Ctrl+O", lambda: self.rail.order(Verb.RELEASE))
         bind("Ctrl+H", lambda: self.rail.order(Verb.HOLD_OPEN))
@@ -128,12 +143,22 @@ class Contents(QWidget):
             self.pages.addWidget(self._doubts)
         return self._doubts
 
+    @property
+    def todo(self) -> TodoPage:
+        """The page of what a person must still end, made when it is first needed."""
+        if self._todo is None:
+            self._todo = TodoPage(self._board, self._assign)
+            self.pages.addWidget(self._todo)
+        return self._todo
+
     def retranslate(self) -> None:
         """Say what the window itself says in the language of the board."""
         phrases = self._board.phrases
         self._help.setText(f"F1\n{phrases('nav.help')}")
         name(self._help, phrases("nav.help"))
-        self._count_doubts()
+        self._code.setText(f"F9\n{phrases('nav.code')}")
+        name(self._code, phrases("nav.code"))
+        self._count()
         if self.parent() is not None:
             self.window().setWindowTitle(phrases("app.title"))
 
@@ -143,21 +168,21 @@ class Contents(QWidget):
         self.stays.table.setFocus()
 
     def show_page(self, at: int) -> None:
-        """Bring a page up: 0 the stays, 1 the cases in doubt."""
-        page = self.stays if at == _STAYS else self.doubts
+        """Bring a page up: STAYS, DOUBTS (the cases in doubt) or TODO."""
+        page = self.stays if at == STAYS else self.doubts if at == DOUBTS else self.todo
         self.pages.setCurrentWidget(page)
         self.nav[at].setChecked(True)
         page.table.setFocus()
 
     def _find(self) -> None:
         self.pages.setCurrentWidget(self.stays)
-        self.nav[_STAYS].setChecked(True)
+        self.nav[STAYS].setChecked(True)
         self.header.search.setFocus()
         self.header.search.selectAll()
 
     def _searched(self, text: str) -> None:
         self.pages.setCurrentWidget(self.stays)
-        self.nav[_STAYS].setChecked(True)
+        self.nav[STAYS].setChecked(True)
         self.stays.search(text)
 
     def _stay_chosen(self, key: str) -> None:
@@ -174,15 +199,18 @@ class Contents(QWidget):
             self.rail.choose(keys[at])
 
     def _changed(self, before: State) -> None:
-        if before.cases is not self._board.state.cases:
-            self._count_doubts()
+        state = self._board.state
+        tables = ((before.cases, state.cases), (before.alarms, state.alarms), (before.unmatched, state.unmatched))
+        if any(old is not new for old, new in tables):
+            self._count()
 
-    def _count_doubts(self) -> None:
-        doubts = len(in_doubt(self._board.state, self._board.lot))
+    def _count(self) -> None:
+        state, lot = self._board.state, self._board.lot
+        waiting = {DOUBTS: len(in_doubt(state, lot)), TODO: len(todo(state, lot))}
         for at, (key, keys) in enumerate(_KEYS):
             text = self._board.phrases(key)
-            number = f" {doubts}" if at == _DOUBTS and doubts else ""
-            self.nav[at].show_mark(IN_DOUBT_MARK if number else 0)
+            number = f" {waiting[at]}" if waiting.get(at) else ""
+            self.nav[at].show_mark((IN_DOUBT_MARK if at == DOUBTS else _ALARM_MARK) if number else 0)
             self.nav[at].setText(f"{keys}\n{text}{number}")
             name(self.nav[at], f"{text}{number}")
 
@@ -200,10 +228,54 @@ class Contents(QWidget):
         self._open(dialog)
         dialog.accepted.connect(lambda: self._give(dialog.command()))
 
+    def _assign(self, override: OverrideView) -> None:
+        from console.assign_dialog import AssignDialog  # not needed before the first override
+
+        dialog = AssignDialog(self._board, self, override)
+        self._open(dialog)
+        dialog.accepted.connect(lambda: self._give(dialog.command()))
+
+    def _ask_code(self) -> None:
+        from console.code_dialog import CodeDialog  # not needed before the first code
+
+        lot = self._board.lot or next(iter(self._board.state.lots), 0)
+        if self._board.state.live and lot:
+            self._open(CodeDialog(self._board, self, lot))
+
+    def _sign(self) -> None:
+        """Lock, or sign in where a PIN is wanted."""
+        if self._board.state.session is not None:
+            self._board.end_session()
+        elif self._board.state.sign_in:
+            self._ask_pin(None, second=False)
+
+    def _ask_pin(self, command: Command | None, *, second: bool) -> None:
+        """Have somebody sign in, and then give the order that waits for it."""
+        from console.sign_in_dialog import SignInDialog  # not needed before the first order
+
+        dialog = SignInDialog(self._board, self, second=second)
+        self._open(dialog)
+        if command is not None:
+            dialog.accepted.connect(lambda: self._board.give(_again(command, dialog.signed if second else None)))
+
     def _give(self, command: Command) -> None:
         self._board.actor = command.actor
         self.header.actor_changed()
-        self._board.give(command)
+        state = self._board.state
+        if state.sign_in and state.session is None and not command.emergency:
+            self._ask_pin(command, second=False)
+        else:
+            self._board.give(command)
+
+    def _answered(self, command: Command, reply: CommandReply) -> None:
+        """Follow up what the bridge said to an order: a PIN is wanted, a second person, or a claim is to be shown."""
+        if reply.accepted and reply.claim_url:
+            from console.claim_dialog import ClaimDialog  # not needed before the first claim
+
+            self._open(ClaimDialog(self._board, self, reply.claim_url))
+        elif not reply.accepted and reply.code in (Code.SIGN_IN, Code.SECOND_PERSON) and self.dialog is None:
+            self._board.acknowledge(command.command_id)
+            self._ask_pin(command, second=reply.code == Code.SECOND_PERSON)
 
     def _show_help(self) -> None:
         from console.help_dialog import HelpDialog  # not needed before the first question
@@ -212,10 +284,16 @@ class Contents(QWidget):
 
     def _open(self, dialog: QDialog) -> None:
         self.dialog = dialog
-        dialog.finished.connect(self._finished)
+        dialog.finished.connect(lambda: self._finished(dialog))
         dialog.open()
 
-    def _finished(self) -> None:
-        if self.dialog is not None:
-            self.dialog.deleteLater()
+    def _finished(self, dialog: QDialog) -> None:
+        dialog.deleteLater()
+        if self.dialog is dialog:  # one dialog may have led to the next
             self.dialog = None
+
+
+def _again(command: Command, second: SignedIn | None) -> Command:
+    """The same order once more, as a new one: the bridge remembers that it refused the first."""
+    token = second.session if second is not None else command.second
+    return replace(command, command_id=str(uuid4()), second=token)

@@ -7,11 +7,13 @@ from PySide6.QtWidgets import QWidget
 
 from console.board import Board
 from console.columns import CASES
+from console.inputs import Progress
 from console.parts import across, button, down, label, name
 from console.selection import in_doubt
-from console.state import Progress, State, pending_resolve
+from console.state import State, pending_resolve
 from console.tables import RowModel, Table
-from parking.desk import CaseView, Verdict
+from parking.commands import Verdict
+from parking.desk import CaseView
 
 Decide = Callable[[CaseView, Verdict], None]
 

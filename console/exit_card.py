@@ -16,7 +16,8 @@ from console.glyphs import paint_alarm, paint_exit, paint_vehicle
 from console.parts import across, button, down, label, name
 from console.selection import Reading, last_order, reading
 from console.state import State
-from parking.desk import ExitView, Verb
+from parking.commands import Verb
+from parking.desk import ExitView
 
 Give = Callable[[ExitView, Verb], None]
 

@@ -12,7 +12,7 @@ from console.parts import down, label
 from console.selection import exits_of
 from console.state import State
 from console.tokens import RAIL_WIDTH
-from parking.desk import Verb
+from parking.commands import Verb
 
 _IN_A_ROW: Final = 5
 

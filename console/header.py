@@ -15,10 +15,11 @@ _SHORT: Final = {Language.JA: "JP", Language.EN: "EN"}
 
 
 class Header(QFrame):
-    """`searched` carries the text as it is typed; `entered` comes on the Enter key."""
+    """`searched` carries the text as it is typed; `entered` comes on Enter, `signing` on signing in or locking."""
 
     searched = Signal(str)
     entered = Signal()
+    signing = Signal()
 
     def __init__(self, board: Board) -> None:
         super().__init__()
@@ -30,6 +31,7 @@ class Header(QFrame):
         self._lot = label("lot")
         self._clock = label("clock")
         self._actor = label()
+        self.sign = button()
         self.search = QLineEdit(clearButtonEnabled=True, maxLength=64)
         self.search.setMinimumWidth(240)
         self._search_label = label("quiet")
@@ -37,6 +39,7 @@ class Header(QFrame):
         self.languages = {language: button(checkable=True) for language in Language}
         self._lay_out()
         self.lots.activated.connect(self._chose_lot)
+        self.sign.clicked.connect(self.signing)
         self.search.textChanged.connect(self.searched)
         self.search.returnPressed.connect(self.entered)
         board.changed.connect(self._changed)
@@ -50,6 +53,7 @@ class Header(QFrame):
         row.addWidget(self.lots)
         row.addWidget(self._clock)
         row.addWidget(self._actor)
+        row.addWidget(self.sign)
         row.addStretch(1)
         row.addWidget(self._search_label)
         row.addWidget(self.search)
@@ -66,7 +70,7 @@ class Header(QFrame):
     def retranslate(self) -> None:
         """Say everything in the language of the board."""
         phrases = self._board.phrases
-        self._actor.setText(phrases("header.actor", name=self._board.actor or "–"))
+        self.actor_changed()
         self._search_label.setText(phrases("header.search"))
         self.search.setPlaceholderText(phrases("header.search_hint"))
         name(self.search, phrases("header.search"))
@@ -80,7 +84,12 @@ class Header(QFrame):
 
     def actor_changed(self) -> None:
         """Show who is on duty now."""
-        self._actor.setText(self._board.phrases("header.actor", name=self._board.actor or "–"))
+        state, phrases = self._board.state, self._board.phrases
+        signed = state.session
+        self._actor.setText(phrases("header.actor", name=(signed.operator if signed else self._board.actor) or "–"))
+        self.sign.setVisible(state.sign_in or signed is not None)
+        self.sign.setText(phrases("header.lock" if signed else "header.sign_in"))
+        name(self.sign, self.sign.text())
 
     def _list_lots(self) -> None:
         phrases, lots = self._board.phrases, self._board.state.lots
@@ -99,9 +108,12 @@ class Header(QFrame):
         self._board.look_at(self.lots.currentData())
 
     def _changed(self, before: State) -> None:
-        if self._board.state.lots != before.lots:
+        state = self._board.state
+        if state.lots != before.lots:
             self._list_lots()
             self._tick()
+        if state.session is not before.session or state.sign_in != before.sign_in:
+            self.actor_changed()
 
     def _tick(self) -> None:
         state = self._board.state

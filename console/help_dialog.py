@@ -7,7 +7,10 @@ from PySide6.QtWidgets import QDialog, QGridLayout, QWidget
 from console.board import Board
 from console.parts import button, down, label, name
 
-KEYS: Final = ("F1", "F2", "F3", "F5", "F7", "F8", "Ctrl+1–9", "Ctrl+O", "Ctrl+H", "Ctrl+E", "1–9", "Esc")
+KEYS: Final = (
+    *("F1", "F2", "F3", "F5", "F6", "F7", "F8", "F9"),
+    *("Ctrl+1–9", "Ctrl+O", "Ctrl+H", "Ctrl+E", "Ctrl+L", "1–9", "Esc"),
+)
 
 
 class HelpDialog(QDialog):

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from console.texts import TEXTS
 from console.words import CODES, HAPPENINGS, SOURCES
 from parking.money import show, yen
-from parking.stay import StayRef
+from parking.stay import NameKind
 
 
 class Language(StrEnum):
@@ -39,7 +39,7 @@ class Phrases:
 
     def happening(self, what: str) -> str:
         """A timeline word, or an order with its outcome (`release_not_confirmed`); an unknown one as it came."""
-        for verb in ("release", "hold_open", "end_hold", "resolve"):
+        for verb in ("release", "hold_open", "end_hold", "resolve", "assign"):
             outcome = TEXTS.get(f"outcome.{what.removeprefix(verb + '_')}")
             if outcome and what != verb and what.startswith(verb):
                 return f"{self._word(HAPPENINGS, verb)} — {outcome[self._column]}"
@@ -62,9 +62,9 @@ class Phrases:
         """A localized name, in the other language if there is none in ours."""
         return names.get(self.language) or next(iter(names.values()), otherwise)
 
-    def stay(self, stay: StayRef) -> str:
-        """A stay's name with what kind of name it is."""
-        return self(f"kind.{stay.kind}", name=stay.name)
+    def stay(self, kind: NameKind, name: str) -> str:
+        """A stay's name with what kind of name it is; '' for a plate that is erased or not known any more."""
+        return self(f"kind.{kind}", name=name) if name else self("plate.erased")
 
     def amount(self, amount: int | None) -> str:
         """Yen, or a dash."""

@@ -16,8 +16,8 @@ from typing import Final
 from PySide6.QtCore import QObject, Qt, QThread, QTimer, Signal
 
 from console.client import Address, Client
-from console.state import Input, LinkLost, OrderAnswered, OrderFailed, SnapshotTaken
-from parking.desk import Command, CommandReply
+from console.inputs import Input, LinkLost, OrderAnswered, OrderFailed, SnapshotTaken
+from parking.commands import Command, CommandReply, Redeem, SignIn, SignOut
 from parking.errors import Bug, Code, DaikoError, Environment, NotSent, Refused, Uncertain
 
 log = logging.getLogger(__name__)
@@ -32,10 +32,15 @@ REPEAT_WITHIN: Final = 2.0
 
 
 class Link(QObject):
-    """Bridge ⇄ UI thread. `arrived` carries a tuple of state inputs; `timeline` a stay's key and Timeline or error."""
+    """Bridge ⇄ UI thread. `arrived` carries a tuple of state inputs; `timeline` a stay's key and Timeline or error.
+
+    `signed` carries SignedIn or the error, `redeemed` the redeem_id and RedeemReply or the error.
+    """
 
     arrived = Signal(object)
     timeline = Signal(str, object)
+    signed = Signal(object)
+    redeemed = Signal(str, object)
     _waiting = Signal()
 
     def __init__(self, source: Source, parent: QObject | None = None) -> None:
@@ -48,6 +53,8 @@ class Link(QObject):
         self._stream = _Stream(source, self._push, self)
         self._errands = _Errands(source, self._push, self)
         self._errands.answered.connect(self.timeline, Qt.ConnectionType.QueuedConnection)
+        self._errands.signed.connect(self.signed, Qt.ConnectionType.QueuedConnection)
+        self._errands.redeemed.connect(self.redeemed, Qt.ConnectionType.QueuedConnection)
 
     def start(self) -> None:
         """Begin to connect, and go on for ever."""
@@ -69,6 +76,18 @@ class Link(QObject):
     def command(self, command: Command) -> None:
         """Give an order; what becomes of it arrives as OrderAnswered or OrderFailed, and then as events."""
         self._errands.order(command)
+
+    def redeem(self, redeem: Redeem) -> None:
+        """Have a code checked; the answer arrives as `redeemed`."""
+        self._errands.hand_in(redeem)
+
+    def sign_in(self, request: SignIn) -> None:
+        """Ask whether a PIN is right; the answer arrives as `signed`."""
+        self._errands.hand_in(request)
+
+    def sign_out(self, request: SignOut) -> None:
+        """End a session; nobody waits for the answer, for the bridge ends it by itself too."""
+        self._errands.hand_in(request)
 
     def ask_timeline(self, lot: int, stay_key: str) -> None:
         """Ask for a stay's timeline; only the latest question is answered."""
@@ -161,15 +180,17 @@ class _Stream(QThread):
 
 
 class _Errands(QThread):
-    """Orders and questions, one after the other; orders first, and of the questions only the latest."""
+    """Orders, codes and PINs as they come, then questions, of which only the latest is asked."""
 
     answered = Signal(str, object)
+    signed = Signal(object)
+    redeemed = Signal(str, object)
 
     def __init__(self, source: Source, push: Callable[[Input], None], parent: QObject) -> None:
         super().__init__(parent)
         self._source = source
         self._push = push
-        self._orders: deque[Command] = deque()
+        self._orders: deque[Command | Redeem | SignIn | SignOut] = deque()
         self._question: tuple[int, str] | None = None
         self._halted = Flag()
         self._wake = Flag()
@@ -177,6 +198,10 @@ class _Errands(QThread):
 
     def order(self, command: Command) -> None:
         self._orders.append(command)
+        self._wake.set()
+
+    def hand_in(self, message: Redeem | SignIn | SignOut) -> None:
+        self._orders.append(message)
         self._wake.set()
 
     def ask(self, lot: int, stay_key: str) -> None:
@@ -192,11 +217,38 @@ class _Errands(QThread):
             self._wake.wait()
             self._wake.clear()
             while self._orders:
-                self._order(self._orders.popleft())
+                self._next(self._orders.popleft())
             question, self._question = self._question, None
             if question is not None and not self._halted.is_set():
                 self._ask(*question)
         self._drop()
+
+    def _next(self, message: Command | Redeem | SignIn | SignOut) -> None:
+        if isinstance(message, Command):
+            self._order(message)
+            return
+        answer = self._handed_in(message)
+        if isinstance(message, Redeem):
+            self.redeemed.emit(message.redeem_id, answer)
+        elif isinstance(message, SignIn):
+            self.signed.emit(answer)
+
+    def _handed_in(self, message: Redeem | SignIn | SignOut) -> object:
+        try:
+            client = self._connected()
+            match message:
+                case Redeem():
+                    return client.redeem(message)
+                case SignIn():
+                    return client.sign_in(message)
+                case SignOut():
+                    return client.sign_out(message)
+        except DaikoError as error:
+            self._drop()
+            return error
+        except Exception as error:
+            log.exception("an errand failed")
+            return Bug(repr(error))
 
     def _order(self, command: Command) -> None:
         try:

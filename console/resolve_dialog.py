@@ -7,7 +7,8 @@ from PySide6.QtWidgets import QWidget
 
 from console.board import Board
 from console.decision import DecisionDialog
-from parking.desk import CaseView, Command, Verb, Verdict
+from parking.commands import Command, Verb, Verdict
+from parking.desk import CaseView
 
 _REASONS: Final = {
     Verdict.SETTLED: ("seen_open", "car_gone", "receipt_checked", "attendant", "other"),
@@ -24,7 +25,9 @@ class ResolveDialog(DecisionDialog):
         self.verdict = verdict
         phrases = board.phrases
         word = phrases(f"resolve.{verdict}")
-        title = phrases("resolve.title", stay=phrases.stay(case.stay), amount=phrases.amount(case.amount), verdict=word)
+        title = phrases(
+            "resolve.title", stay=board.stay(case.lot, case.stay), amount=phrases.amount(case.amount), verdict=word
+        )
         self.say(title, phrases(f"resolve.{verdict}_hint"), phrases("order.confirm", verb=word))
 
     def command(self) -> Command:

@@ -6,7 +6,7 @@ from typing import Final
 
 from parking.desk import StayView
 from parking.errors import BadMessage
-from parking.stay import NameKind, normalise
+from parking.stay import NameKind, StayRef, normalise
 
 _DIGITS: Final = re.compile(r"(\d+)")
 
@@ -28,15 +28,26 @@ class StayRow:
     bay: str
     order: tuple[int, Natural]
 
+    @property
+    def shown(self) -> str:
+        """What names the stay to a person; '' for a plate that is erased."""
+        return shown_name(self.view.stay, self.view.plate)
+
 
 def stay_row(view: StayView) -> StayRow:
     """Fold a view once."""
     stay = view.stay
     plate = fold(view.plate)
     reference = f"DK{view.lot}{view.case}" if view.case else ""
-    haystack = "\n".join(text for text in (stay.name, plate, reference) if text)
+    name = "" if stay.kind is NameKind.PLATE else stay.name
+    haystack = "\n".join(text for text in (name, plate, reference) if text)
     bay = stay.name if stay.kind is NameKind.BAY else ""
-    return StayRow(view, view.key, view.state.value, haystack, bay, (view.lot, natural(stay.name)))
+    return StayRow(view, view.key, view.state.value, haystack, bay, (view.lot, natural(name or plate)))
+
+
+def shown_name(stay: StayRef, plate: str) -> str:
+    """A stay's name for a person: where it is a plate's token, the plate."""
+    return plate if stay.kind is NameKind.PLATE else stay.name
 
 
 def fold(text: str) -> str:

@@ -11,9 +11,13 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any, Final
 
+from console.inputs import Progress
 from console.rows import StayRow, fold, fold_bay
-from console.state import Progress, State
-from parking.desk import CasePhase, CaseView, CommandState, ExitKind, ExitView, Position, StayState, Verb
+from console.state import State
+from parking.commands import Verb
+from parking.desk import CasePhase, CaseView, CommandState, ExitKind, ExitView, OverrideView, Position, StayState
+from parking.errors import Code
+from parking.stay import StayRef
 
 
 class Filter(StrEnum):
@@ -104,6 +108,40 @@ def in_doubt(state: State, lot: int = 0) -> list[CaseView]:
     return sorted(cases, key=lambda case: case.since)
 
 
+def pending_case(state: State, lot: int, stay: StayRef) -> CaseView | None:
+    """The latest phone payment for a stay that has not been refused."""
+    of_it = (case for case in state.cases.values() if case.lot == lot and case.stay.same_as(stay))
+    living = [case for case in of_it if case.phase is not CasePhase.REFUSED]
+    return max(living, key=lambda case: case.number, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class TodoRow:
+    """Something that a person must end: an alarm, or an override that is not matched."""
+
+    key: str
+    lot: int
+    at: datetime
+    code: str
+    detail: str
+    exit: str = ""
+    stay: StayRef | None = None
+    override: OverrideView | None = None
+
+
+def todo(state: State, lot: int = 0) -> list[TodoRow]:
+    """What waits for a person besides the cases in doubt, longest first."""
+    rows = [
+        TodoRow(alarm.key, alarm.lot, alarm.since, alarm.code, alarm.detail, stay=alarm.stay)
+        for alarm in state.alarms.values()
+    ]
+    rows += [
+        TodoRow(row.key, row.lot, row.at, Code.UNMATCHED, row.reason, exit=row.exit, override=row)
+        for row in state.unmatched.values()
+    ]
+    return sorted((row for row in rows if lot in (0, row.lot)), key=lambda row: row.at)
+
+
 def exits_of(state: State, lot: int = 0) -> list[ExitView]:
     """The exits in the bridge's own order, lot by lot."""
     return [view for view in state.exits.values() if lot in (0, view.lot)]
@@ -167,11 +205,26 @@ def last_order(state: State, view: ExitView) -> LastOrder | None:
 
 
 def stay_for(state: State, view: ExitView, chosen: str) -> StayRow | None:
-    """Whom an order to this exit is most likely for: the car in a plate's own bay, else the chosen stay of that lot."""
+    """Whom an order to this exit is most likely for.
+
+    The car in a plate's own bay; at a lane the stay whose payment is pending there, the longest waiting first, unless
+    the chosen one is among them; else the chosen stay of that lot.
+    """
     if view.kind is ExitKind.PLATE:
         bay = fold_bay(view.exit)
         for row in state.stays.values():
             if row.bay and row.bay == bay and row.view.lot == view.lot and row.state != StayState.GONE.value:
                 return row
-    row_chosen = state.stays.get(chosen)
-    return row_chosen if row_chosen is not None and row_chosen.view.lot == view.lot else None
+    row_chosen, pending = state.stays.get(chosen), pending_at(state, view)
+    if row_chosen is None or row_chosen.view.lot != view.lot:
+        return pending[0] if pending else None
+    return row_chosen if not pending or row_chosen in pending else pending[0]
+
+
+def pending_at(state: State, view: ExitView) -> list[StayRow]:
+    """The stays whose payment is under way or in doubt at this exit, longest first."""
+    ended = (CasePhase.SETTLED, CasePhase.REFUSED)
+    cases = [case for case in state.cases.values() if (case.lot, case.exit) == (view.lot, view.exit)]
+    waiting = sorted((case for case in cases if case.phase not in ended), key=lambda case: case.since)
+    inside = [row for row in state.stays.values() if row.view.lot == view.lot]
+    return [row for case in waiting for row in inside if row.view.stay.same_as(case.stay)]

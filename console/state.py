@@ -10,16 +10,34 @@ makes it *confirmed* or *not confirmed*.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Final, TypeVar
 
+from console.inputs import (
+    Acknowledged,
+    Contact,
+    Input,
+    LinkLost,
+    Notice,
+    Order,
+    OrderAnswered,
+    OrderFailed,
+    OrderGiven,
+    Progress,
+    SignedOff,
+    SignedOn,
+    SnapshotTaken,
+    Tick,
+)
 from console.rows import StayRow, stay_row
+from parking.commands import CommandReply, OperatorRole, Verb
 from parking.desk import (
+    KEPT_GONE,
+    AlarmEnded,
+    AlarmRaised,
+    AlarmView,
     CaseChanged,
     CasePhase,
     CaseView,
-    Command,
-    CommandReply,
     CommandState,
     CommandView,
     Event,
@@ -28,124 +46,37 @@ from parking.desk import (
     LinkChanged,
     LinkView,
     LotView,
+    OverrideDone,
+    OverrideUnmatched,
+    OverrideView,
     Snapshot,
     StayChanged,
     StayGone,
-    Verb,
+    StayState,
+    StayView,
 )
+from parking.errors import Code
 
 NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Contact(StrEnum):
-    """Whether the bridge can be reached."""
-
-    CONNECTING = "connecting"
-    ONLINE = "online"
-    OFFLINE = "offline"
-
-
-class Progress(StrEnum):
-    """How far an order of ours has come, before the first event about it."""
-
-    SENDING = "sending"
-    COMMANDED = "commanded"
-    REFUSED = "refused"
-    UNSENT = "unsent"
-    UNKNOWN = "unknown"
-
-
 @dataclass(frozen=True, slots=True)
-class Order:
-    """An order given in this window which no event has mentioned yet."""
+class Session:
+    """Who has signed in here, and until when it lasts if nothing is ordered."""
 
-    command: Command
-    at: datetime
-    progress: Progress = Progress.SENDING
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something that an attendant must see and acknowledge: an order that is not known to have worked.
-
-    `outcome` is a CommandState or Progress word.
-    """
-
-    command_id: str
-    lot: int
-    verb: str
-    outcome: str
-    at: datetime
-    exit: str = ""
-    case: int = 0
-    code: str = ""
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotTaken:
-    """The bridge's snapshot and our own clock when it came."""
-
-    snapshot: Snapshot
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class LinkLost:
-    """The bridge cannot be reached, and why."""
-
-    at: datetime
-    code: str
-    detail: str
-    remedy: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time passes."""
-
-    now: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class OrderGiven:
-    """The attendant confirmed an order; it is on its way to the bridge."""
-
-    command: Command
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class OrderAnswered:
-    """The bridge took the order on or refused it."""
-
-    command_id: str
-    reply: CommandReply
-
-
-@dataclass(frozen=True, slots=True)
-class OrderFailed:
-    """No answer: `certain` says that the order never left."""
-
-    command_id: str
-    code: str
-    detail: str
-    certain: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
-    """The attendant has seen a notice."""
-
-    command_id: str
-
-
-Input = SnapshotTaken | Event | LinkLost | Tick | OrderGiven | OrderAnswered | OrderFailed | Acknowledged
+    token: str
+    operator: str
+    role: OperatorRole
+    idle: timedelta
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything the window knows. `now` is our clock; `skew` is what the bridge's clock is ahead of it."""
+    """Everything the window knows. `now` is our clock; `skew` is what the bridge's clock is ahead of it.
+
+    `sign_in`: the bridge wants a PIN for orders; `session` is None while nobody has given one.
+    """
 
     now: datetime = NEVER
     skew: timedelta = timedelta(0)
@@ -159,9 +90,15 @@ class State:
     exits: Mapping[str, ExitView] = field(default_factory=dict)
     cases: Mapping[str, CaseView] = field(default_factory=dict)
     links: Mapping[str, LinkView] = field(default_factory=dict)
+    unmatched: Mapping[str, OverrideView] = field(default_factory=dict)
+    alarms: Mapping[str, AlarmView] = field(default_factory=dict)
+    sign_in: bool = False
+    session: Session | None = None
     orders: Mapping[str, Order] = field(default_factory=dict)
     notices: Mapping[str, Notice] = field(default_factory=dict)
     acknowledged: frozenset[str] = frozenset()
+    ended: tuple[str, ...] = ()
+    """Keys of the stays that have ended and are still on show, oldest first."""
 
     @property
     def bridge_now(self) -> datetime:
@@ -199,12 +136,13 @@ class _Draft:
                 self._event(item)
             case SnapshotTaken(snapshot, at):
                 self._snapshot(snapshot, at)
-            case Tick(now):
-                self._set(now=now)
+            case Tick() | SignedOn() | SignedOff():
+                self._session(item)
             case LinkLost():
                 self._lost(item)
             case OrderGiven(command, at):
                 self._put("orders", self.state.orders, command.command_id, Order(command, at))
+                self._session(item)
             case OrderAnswered(command_id, reply):
                 self._answered(command_id, reply)
             case OrderFailed(command_id, code, detail, certain):
@@ -213,6 +151,21 @@ class _Draft:
                 self._drop("notices", self.state.notices, command_id)
                 self._drop("orders", self.state.orders, command_id)
                 self._set(acknowledged=self.state.acknowledged | {command_id})
+
+    def _session(self, item: Tick | SignedOn | SignedOff | OrderGiven) -> None:
+        session = self.state.session
+        match item:
+            case Tick(now):
+                self._set(now=now)
+                if session is not None and now >= session.until:
+                    self._set(session=None)
+            case OrderGiven(at=at) if session is not None:
+                self._set(session=replace(session, until=at + session.idle))
+            case SignedOn(signed, at):
+                idle = timedelta(seconds=signed.idle_seconds)
+                self._set(session=Session(signed.session, signed.operator, signed.role, idle, at + idle))
+            case SignedOff():
+                self._set(session=None)
 
     def _set(self, **changes: object) -> None:
         self.state = replace(self.state, **changes)  # type: ignore[arg-type]  # the callers name fields of State
@@ -242,10 +195,14 @@ class _Draft:
             seq=snapshot.seq,
             needs_snapshot=False,
             lots={lot.lot: lot for lot in snapshot.lots},
-            stays={view.key: stay_row(view) for view in snapshot.stays},
+            stays={view.key: stay_row(view) for view in (*snapshot.gone, *snapshot.stays)},
             exits={},
             cases={},
             links={link.key: link for link in snapshot.links},
+            unmatched={row.key: row for row in snapshot.unmatched},
+            alarms={row.key: row for row in snapshot.alarms},
+            sign_in=snapshot.sign_in,
+            ended=tuple(view.key for view in snapshot.gone),
         )
         for exit_view in snapshot.exits:
             self._exit(exit_view)
@@ -265,14 +222,40 @@ class _Draft:
         match event.body:
             case StayChanged(stay=view):
                 self._put("stays", state.stays, view.key, stay_row(view))
-            case StayGone(key=key):
-                self._drop("stays", state.stays, key)
+            case StayGone(key=key, stay=last):
+                self._gone(key, last)
             case ExitChanged(exit=view):
                 self._exit(view)
             case CaseChanged(case=case):
                 self._case(case)
             case LinkChanged(link=link):
                 self._put("links", state.links, link.key, link)
+            case _:
+                self._waiting(event.body)
+
+    def _gone(self, key: str, last: StayView | None) -> None:
+        """The latest stays that have ended stay on show; the oldest of them goes."""
+        if last is None:
+            self._drop("stays", self.state.stays, key)
+            return
+        self._put("stays", self.state.stays, key, stay_row(last))
+        ended = (*(other for other in self.state.ended if other != key), key)
+        self._set(ended=ended[-KEPT_GONE:])
+        row = self.state.stays.get(ended[0])
+        if len(ended) > KEPT_GONE and row is not None and row.view.state is StayState.GONE:
+            self._drop("stays", self.state.stays, ended[0])
+
+    def _waiting(self, body: object) -> None:
+        state = self.state
+        match body:
+            case OverrideUnmatched(override=row):
+                self._put("unmatched", state.unmatched, row.key, row)
+            case OverrideDone(key=key):
+                self._drop("unmatched", state.unmatched, key)
+            case AlarmRaised(alarm=alarm):
+                self._put("alarms", state.alarms, alarm.key, alarm)
+            case AlarmEnded(key=key):
+                self._drop("alarms", state.alarms, key)
 
     def _exit(self, view: ExitView) -> None:
         self._put("exits", self.state.exits, view.key, view)
@@ -301,6 +284,8 @@ class _Draft:
         if reply.accepted:
             self._put("orders", self.state.orders, command_id, replace(order, progress=Progress.COMMANDED))
         else:
+            if reply.code == Code.SIGN_IN:
+                self._set(session=None)
             self._failed(command_id, Progress.REFUSED, reply.code, reply.detail)
 
     def _failed(self, command_id: str, progress: Progress, code: str, detail: str) -> None:

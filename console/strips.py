@@ -8,8 +8,9 @@ from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QWidget
 
 from console.board import Board
 from console.glyphs import paint_alarm, paint_link
+from console.inputs import Contact, Notice
 from console.parts import across, button, down, label, name
-from console.state import Contact, Notice, State
+from console.state import State
 from console.tokens import STATUS_HEIGHT
 from parking.desk import LinkView
 

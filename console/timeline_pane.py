@@ -80,7 +80,7 @@ class TimelinePane(QWidget):
             self._title.setText(phrases("detail.none"))
             self._hint.setText("")
             return
-        self._title.setText(phrases("detail.title", stay=phrases.stay(row.view.stay)))
+        self._title.setText(phrases("detail.title", stay=phrases.stay(row.view.stay.kind, row.shown)))
         if isinstance(self._answer, DaikoError):
             text = phrases.cause(self._answer.code, self._answer.detail)
             self._hint.setText(phrases("detail.failed", text=text))

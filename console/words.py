@@ -48,6 +48,24 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
     "quote-expired": ("料金の有効時間切れ", "Quote expired"),
     "provider": ("決済会社の問題", "Payment provider problem"),
     "rate-limited": ("操作が多すぎる", "Too many requests"),
+    "loss": ("返金後に出庫を確認 (損失)", "Left after a refund (loss)"),
+    "unmatched": ("手動開放の対象が未記録", "Opening not matched to a car"),
+    "unsettled": ("決済後、精算が終わらない", "Paid, not settled for long"),
+    "wrong-code": ("コードが違う", "Wrong code"),
+    "code-used": ("使用済みのコード", "Code used before"),
+    "code-limit": ("本日のコード上限に到達", "Day's limit of codes reached"),
+    "claim-policy": ("後払い出庫は認められていない", "Claims are not allowed here"),
+    "budget": ("本日の後払い限度額に到達", "Day's budget for claims used up"),
+    "journal-lost": ("以前の記録簿が失われた — 再登録が必要", "Former journal lost — enrol again"),
+    "port-hung": ("ポートが固まっている", "Port hangs"),
+    "audit": ("監査記録の異常", "Audit chain broken"),
+    "plate-key": ("ナンバー照合鍵が未着", "Key for number plates not here yet"),
+    "sign-in": ("サインインが必要", "Sign in first"),
+    "locked-out": ("一時ロック中", "Locked for a while"),
+    "role": ("権限なし", "Not allowed for this person"),
+    "second-person": ("もう一人の確認が必要", "A second person is needed"),
+    "not-approved": ("クラウドで未承認", "Not approved by the cloud yet"),
+    "fingerprint": ("鍵の指紋が一致しない", "Fingerprint does not match"),
     "bug": ("プログラムの不具合", "Program fault"),
 }
 
@@ -86,6 +104,7 @@ HAPPENINGS: Final[Mapping[str, tuple[str, str]]] = {
     "release": ("開 (1回)", "Open once"),
     "hold_open": ("開放固定", "Hold open"),
     "end_hold": ("固定解除", "End hold"),
+    "assign": ("開放の記録", "Opening matched"),
     "resolve": ("要確認の判断", "Decision"),
 }
 

@@ -10,11 +10,12 @@ import time
 from pathlib import Path
 
 from demo.attendant import Attendant
+from demo.one_lot import one_car
 from demo.phone import browsing
 from demo.program import ROOT, Trouble
 from demo.report import reckon, write
 from demo.scenes import SCENES, Journey, Stage
-from demo.stack import Stack
+from demo.stack import LOTS, PROFILES, Stack
 
 
 def main() -> int:
@@ -26,10 +27,10 @@ def main() -> int:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     run = Path(tempfile.mkdtemp(prefix="daiko-demo-"))
-    journey, stack = Journey(), Stack(run / "run")
+    journey, stack = Journey(), Stack(run / "run", lots=(options.lot,) if options.lot else LOTS)
     try:
         stack.up(journey.step)
-        return _play(stack, journey, out, visible=visible)
+        return _play(stack, journey, out, options.lot, visible=visible)
     except Trouble as error:
         print(f"\nThe demo failed: {error}\nLogs: {out / 'logs'}", file=sys.stderr)
         return 1
@@ -41,16 +42,20 @@ def main() -> int:
         shutil.rmtree(run, ignore_errors=True)
 
 
-def _play(stack: Stack, journey: Journey, out: Path, *, visible: bool) -> int:
+def _play(stack: Stack, journey: Journey, out: Path, lot: str, *, visible: bool) -> int:
+    exits = sum(len(stack.profile_table(name).get("exit", [])) for name in stack.lots)
     attendant = Attendant(stack.bridge_data, stack.run / "console.log", visible=visible, actor="田中")
     try:
         with browsing(visible=visible) as browser:
-            attendant.tell("look", exits=21)
-            journey.step("the attendant's console is up and shows 21 exits")
+            attendant.tell("look", exits=exits)
+            journey.step(f"the attendant's console is up and shows {exits} exits")
             stage = Stage(stack, browser, attendant, out, journey)
-            stage.fill()
-            for scene in SCENES:
-                scene(stage)
+            if lot:
+                one_car(stage, lot)
+            else:
+                stage.fill()
+                for scene in SCENES:
+                    scene(stage)
             report = reckon(stack, journey)
             write(report, out / "report.json")
             for problem in report["problems"]:
@@ -102,6 +107,13 @@ def _parser() -> argparse.ArgumentParser:
         "drivers pay by phone and leave, one pays cash meanwhile, one cable is pulled, one plate is opened by hand.",
     )
     parser.add_argument("--headless", action="store_true", help="no windows: browser and console are driven unseen")
+    parser.add_argument(
+        "--lot",
+        default="",
+        choices=sorted(path.stem for path in PROFILES.glob("*.toml")),
+        metavar="NAME",
+        help="one car in one lot of seeds/lots, instead of the whole play: %(choices)s",
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "demo", help="where pictures and report go")
     return parser
 

@@ -20,7 +20,8 @@ from PySide6.QtWidgets import QApplication, QDialog
 
 from console.app import Console, build
 from console.decision import DecisionDialog
-from parking.desk import CommandState, Verb, Verdict
+from parking.commands import Verb, Verdict
+from parking.desk import CommandState
 from parking.stay import NameKind
 
 PATIENCE = 15.0
@@ -92,7 +93,7 @@ class Pilot:
         QTest.keyClicks(search, name)
         model = self._window.stays.model
         key = self._until(
-            f"stay {name}", lambda: next((k for k in model.keys if f":{name}@" in k or k.endswith(name)), "")
+            f"stay {name}", lambda: next((k for k in model.keys if f":{name}@" in k or k.endswith(f":{name}")), "")
         )
         self._window.stays.choose(key)
         QTest.qWait(300)

@@ -13,13 +13,15 @@ _PROBLEM = re.compile(r'class="(?:alert|problem)[^"]*"[^>]*>(.*?)</', re.DOTALL)
 
 
 class PlainDriver:
-    """One payment by form posts; the attributes follow the pages that were reached."""
+    """One payment by form posts; the attributes follow the pages that were reached, `visited` has every address."""
 
     def __init__(self, cloud_url: str, code: str) -> None:
         """Stand before the poster of the lot with this code."""
         self._cloud, self._code = cloud_url, code
         self._session = requests.Session()
         self._session.trust_env = False
+        self._session.hooks["response"].append(lambda answer, *_, **__: self.visited.append(answer.url))
+        self.visited: list[str] = []
         self.quote_url = ""
         self.provider_page = ""
 
@@ -31,9 +33,9 @@ class PlainDriver:
         self.quote_url = page.url
         return page.text
 
-    def go_to_payment(self) -> None:
-        """Stage two: to the provider's page."""
-        page = self._session.post(f"{self.quote_url}/pay", timeout=15)
+    def go_to_payment(self, *, line_down: bool = False) -> None:
+        """Stage two: to the provider's page; with `line_down` although the lot's line is down, as its page warned."""
+        page = self._session.post(f"{self.quote_url}/pay", data={"line_down": "yes"} if line_down else None, timeout=15)
         page.raise_for_status()
         self.provider_page = page.url
 

@@ -59,7 +59,7 @@ class Program:
     stdin: int | None = None
     _process: subprocess.Popen[str] | None = field(default=None)
 
-    def start(self, seconds: float = 20.0) -> dict[str, Any]:
+    def start(self, seconds: float = 45.0) -> dict[str, Any]:
         """Start, and wait until the program says that it is ready; returns what its ready file says."""
         if self.ready is not None:
             self.ready.unlink(missing_ok=True)

@@ -22,7 +22,8 @@ def reckon(stack: Stack, journey: Journey) -> dict[str, Any]:
     settled = [case for case in cases if case["phase"] == "settled"]
     captured = sum(payment["amount"] for payment in provider if payment["state"] == "captured")
     left = {
-        name: [line["stay"] for line in lot.history() if line["what"] == "left"] for name, lot in stack.lots.items()
+        name: [line.get("stay", "") for line in lot.history() if line["what"] in ("left", "sold")]
+        for name, lot in stack.lots.items()
     }
     gaps = approvals_to_releases(stack)
     report = {
@@ -33,7 +34,7 @@ def reckon(stack: Stack, journey: Journey) -> dict[str, Any]:
         "captured_yen": captured,
         "settled_yen": sum(case["amount"] for case in settled),
         "open_doubts": sum(case["phase"] == "in_doubt" for case in cases),
-        "released_after_approval_ms": {"median": round(statistics.median(gaps), 1), "most": round(max(gaps), 1)},
+        "released_after_approval_ms": _spread(gaps),
         "memory_mb": {program.name: round(program.rss_mb(), 1) for program in stack.programs},
     }
     report["problems"] = problems(report, len(settled), states)
@@ -67,11 +68,15 @@ def approvals_to_releases(stack: Stack) -> list[float]:
         released = [
             moment
             for line in ids[payment["lot"]].history()
-            if line["what"] == "release" and line["by"] == "bus" and line["stay"] == name
+            if line["what"] == "release" and line["by"] == "bus" and line.get("stay") == name
             if (moment := _moment(line["at"])) >= began
         ]
         gaps += [(min(released) - began) * 1000] if released else []
     return gaps
+
+
+def _spread(gaps: list[float]) -> dict[str, float]:
+    return {"median": round(statistics.median(gaps), 1), "most": round(max(gaps), 1)} if gaps else {}
 
 
 def write(report: dict[str, Any], path: Path) -> None:

@@ -2,19 +2,22 @@
 
 import contextlib
 import json
+import re
 import secrets
 import socket
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import requests
 
-from demo.program import ROOT, Program, run_module, wait_for
+from demo.program import ROOT, Program, Trouble, run_module, wait_for
 
 LOTS = ("bay-plates", "gated-host")
+PROFILES = ROOT / "seeds" / "lots"
 
 
 @dataclass(slots=True)
@@ -32,7 +35,10 @@ class SimLot:
         self.urls, self.control = said["urls"], said["control"]
 
     def tell(self, order: str, **what: Any) -> dict[str, Any]:
-        """Make something happen in the lot: arrive, pay-cash, drive-out, hand-release, fault, clear-faults."""
+        """Make something happen in the lot: arrive, pay-cash, drive-out, hand-release, strike-booking, fault, ….
+
+        drivers/simlot/host.py has them all.
+        """
         answer = _http().post(f"{self.control}/{order}", json=what, timeout=5)
         answer.raise_for_status()
         said: dict[str, Any] = answer.json()
@@ -103,31 +109,56 @@ class Stack:
 
     def up(self, say: Callable[[str], None] = lambda _: None) -> None:
         """Start everything as an installer would: lots, provider, cloud, onboarding, pairing, bridge."""
+        with ThreadPoolExecutor() as pool:
+            code = pool.submit(self.onboard)
+            lots = [pool.submit(lot.start) for lot in self.lots.values()]
+            self.provider.start()
+            for begun in lots:
+                begun.result()
         for lot in self.lots.values():
-            lot.start()
             say(f"simulated lot {lot.name}: {', '.join(f'{name} at {url}' for name, url in lot.urls.items())}")
-        self.provider.start()
         say(f"sandbox payment provider at {self.provider_url}")
-        for name in self.lots:
-            run_module(["cloud", "lot", "add", str(_profile(name)), "--config", str(self.cloud_config)])
         self.cloud.start()
         say(f"cloud at {self.cloud_url}")
         self.write_bridge_config()
-        self.pair()
+        self.pair(code.result())
         self.bridge.start()
         wait_for("the cloud to hear the bridge", self._heard)
         say(f"bridge paired and running, local API at {self.bridge_api()['url']}")
 
-    def pair(self, again: bool = False) -> None:
-        """Enrol the bridge for its lots with a one-time code."""
+    def onboard(self) -> str:
+        """Tell the cloud of the lots; returns a code with which a bridge may ask to serve them."""
+        profiles = [str(self.profile(name)) for name in self.lots]
+        run_module(["cloud", "lot", "add", *profiles, "--config", str(self.cloud_config)])
         ids = [str(lot_id) for lot_id in self.lot_ids()]
-        code = run_module(["cloud", "enrol-code", *ids, "--config", str(self.cloud_config)]).split()[-1]
-        flags = ["--again"] if again else []
-        run_module(["bridge", "enrol", "--config", str(self.bridge_config), "--code", code, *flags])
+        return run_module(["cloud", "enrol-code", *ids, "--config", str(self.cloud_config)]).split()[-1]
+
+    def pair(self, code: str) -> None:
+        """Enrol the bridge for its lots: by a code, and the operator's approval by the fingerprint on its screen."""
+        screen = self.run / "enrol.log"
+        screen.unlink(missing_ok=True)
+        enrol = Program("enrol", ["bridge", "enrol", "--config", str(self.bridge_config), "--code", code], screen)
+        enrol.start()
+        try:
+            bridge, shown = wait_for("the bridge to show its fingerprint", lambda: _shown(enrol))
+            words = ["cloud", "bridge", "approve", bridge, "--fingerprint", shown, "--by", "demo"]
+            run_module([*words, "--config", str(self.cloud_config)])
+            if enrol.process.wait(20):
+                raise Trouble(f"the bridge was not enrolled:\n{enrol.tail()}")
+        finally:
+            enrol.kill()
 
     def lot_ids(self) -> list[int]:
         """The numbers of the lots, from their profiles."""
         return [_lot_table(name)["id"] for name in self.lots]
+
+    def profile(self, name: str) -> Path:
+        """The profile of a lot."""
+        return _profile(name)
+
+    def profile_table(self, name: str) -> dict[str, Any]:
+        """The profile of a lot as it stands in its file."""
+        return tomllib.loads(_profile(name).read_text(encoding="utf-8"))
 
     def code(self, name: str) -> str:
         """The code printed on a lot's posters."""
@@ -214,7 +245,7 @@ class Stack:
     def _sim(self, name: str, speed: float) -> SimLot:
         run = self.run / name
         run.mkdir(parents=True, exist_ok=True)
-        arguments = ["drivers", "sim", str(_profile(name)), "--run-dir", str(run), "--speed", str(speed)]
+        arguments = ["drivers", "sim", str(self.profile(name)), "--run-dir", str(run), "--speed", str(speed)]
         return SimLot(name, Program(f"sim {name}", arguments, run / "sim.log", run / "sim.json"))
 
     def _write_cloud_config(self, port: int) -> None:
@@ -222,7 +253,9 @@ class Stack:
             f'public_url = "{self.cloud_url}"\nrun_file = "cloud.json"\n\n'
             f'[listen]\nhost = "127.0.0.1"\nport = {port}\n\n'
             f'[payments]\nprovider = "sandbox"\nurl = "{self.provider_url}"\n'
-            f'api_key = "{self.api_key}"\nwebhook_secret = "{self._secret}"\n',
+            f'api_key = "{self.api_key}"\nwebhook_secret = "{self._secret}"\n\n'
+            # all drivers of the stage come from one address
+            "[phone]\nmisses = 100000\nlot_misses = 100000\n",
             encoding="utf-8",
         )
 
@@ -230,7 +263,7 @@ class Stack:
         """Write the bridge's configuration, with the addresses of the simulated devices."""
         lines = ["[bridge]", 'name = "office"', 'data = "bridge"', "", "[cloud]", f'url = "{self.cloud_url}"']
         for name, lot in self.lots.items():
-            lines += ["", "[[lot]]", f"profile = {json.dumps(str(_profile(name)))}", "", "[lot.urls]"]
+            lines += ["", "[[lot]]", f"profile = {json.dumps(str(self.profile(name)))}", "", "[lot.urls]"]
             lines += [f"{device} = {json.dumps(url)}" for device, url in lot.urls.items()]
         self.bridge_config.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -247,8 +280,19 @@ def running(run: Path, **options: Any) -> Iterator[Stack]:
         stack.abandon()
 
 
+def _shown(enrol: Program) -> tuple[str, str] | None:
+    """What stands on the screen of `bridge enrol`: the bridge's id and the fingerprint of its key."""
+    screen = enrol.tail()
+    bridge, shown = re.search(r"bridge approve (\w+)\n", screen), re.search(r"\|\s+([0-9A-F-]{19})\s+\|", screen)
+    if bridge and shown:
+        return bridge[1], shown[1]
+    if not enrol.running:
+        raise Trouble(f"the bridge was not enrolled:\n{screen}")
+    return None
+
+
 def _profile(name: str) -> Path:
-    return ROOT / "seeds" / "lots" / f"{name}.toml"
+    return PROFILES / f"{name}.toml"
 
 
 def _lot_table(name: str) -> dict[str, Any]:

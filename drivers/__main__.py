@@ -1,10 +1,8 @@
-"""`python -m drivers`: a simulated lot, a read-only probe of an address, a silent listener on a serial line."""
+"""`python -m drivers`: simulated lots, and an installer's tools (docs/installers-tools.md)."""
 
 import argparse
 import contextlib
-import signal
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,8 +12,10 @@ from typing import Final
 import msgspec
 
 from drivers import profile, registry
-from drivers.recorder import Recorder
+from drivers.recorder import Direction, Recorder, read_back
+from drivers.replay import play
 from drivers.sniff import listen
+from drivers.stop_signal import StopSignal
 from drivers.transport import LineSettings, Transport
 from parking.errors import Code, DaikoError, Environment
 
@@ -32,24 +32,22 @@ def sim(arguments: argparse.Namespace) -> int:
     from drivers.simlot.host import SimHost
     from drivers.simlot.world import World
 
-    over = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: over.set())
     lot = profile.load(arguments.profile)
     run_dir = arguments.run_dir
     world = World(lot, run_dir, _now, speed=arguments.speed, seed=arguments.seed, traffic=arguments.traffic)
     host = SimHost(lot, world, run_dir, _now)
-    try:
-        print(msgspec.json.encode(host.start()).decode(), flush=True)
-        while not over.wait(1.0):  # a bare wait would not see signals on Windows
-            pass
-    finally:
-        host.stop()
+    with StopSignal() as told:
+        try:
+            print(msgspec.json.encode(host.start()).decode(), flush=True)
+            while not told.wait(1.0):  # a bare wait would not see signals on Windows
+                pass
+        finally:
+            host.stop()
     return 0
 
 
 def probe(arguments: argparse.Namespace) -> int:
-    """Ask every family that could speak at a URL whether it does; nothing is changed there."""
+    """Ask the families that could speak at a URL, until one answers; nothing is changed there."""
     names = [arguments.family] if arguments.family else list(registry.families_for(arguments.url))
     if not names:
         raise Environment(
@@ -64,6 +62,8 @@ def probe(arguments: argparse.Namespace) -> int:
         print(f"{name}: {finding.identity if finding.answered else 'no answer'}")
         for hint in finding.hints:
             print(f"    {hint}")
+        if answered:
+            break  # one device a line: nobody else will answer there
     if not answered:
         print(
             "Nothing answered. Check power, cable and address, that unit and baud rate of the device are usual ones, "
@@ -86,20 +86,75 @@ def sniff(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def ports(arguments: argparse.Namespace) -> int:
+    """List the serial ports of this computer, who has them open, and what is missing to open them; opens none."""
+    from drivers.ports import ports as found
+
+    there = found()
+    if arguments.json:
+        print(msgspec.json.encode(there).decode())
+    elif there:
+        print("\n".join(map(str, there)))
+    else:
+        print("No serial port found. Plug the adapter in; a machine on the network needs none.", file=sys.stderr)
+    return 0 if there else NOTHING_ANSWERED
+
+
+def replay(arguments: argparse.Namespace) -> int:
+    """Show a recording, or play what one side said in it to a simulator or a test at a port."""
+    chunks = read_back(arguments.recording)
+    if arguments.to is None:
+        for chunk in chunks:
+            print(f"{chunk.at:%H:%M:%S.%f}  {'>' if chunk.direction is Direction.TX else '<'} {chunk.data.hex(' ')}")
+        return 0
+    settings = LineSettings(arguments.baud, arguments.parity, arguments.stop_bits)
+    transport = Transport(arguments.to, settings)
+    try:
+        count = sum(len(one.data) for one in play(chunks, transport, Direction(arguments.side), arguments.speed))
+    finally:
+        transport.close()
+    print(f"{count} bytes played")
+    return 0
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     families = "\n".join(f"  {name:<10} {known.summary['en']}" for name, known in registry.FAMILIES.items())
     top = argparse.ArgumentParser(
         prog="python -m drivers",
-        description="Simulate a legacy lot, ask what answers at an address, or listen to a serial line.",
+        description="Simulate a legacy lot; find ports, ask what answers, listen, look at recordings.",
         epilog=f"driver families:\n{families}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = top.add_subparsers(required=True, metavar="sim | probe | sniff")
+    commands = top.add_subparsers(required=True, metavar="sim | ports | probe | sniff | replay")
     _add_sim(commands.add_parser("sim", help="run a whole simulated lot", description=sim.__doc__))
     _add_probe(commands.add_parser("probe", help="ask what answers at an address", description=probe.__doc__))
     _add_sniff(commands.add_parser("sniff", help="listen to a serial line", description=sniff.__doc__))
+    _add_ports(commands.add_parser("ports", help="list the serial ports", description=ports.__doc__))
+    _add_replay(commands.add_parser("replay", help="show or play a recording", description=replay.__doc__))
     return top
+
+
+def _add_ports(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="for programs")
+    command.set_defaults(run=ports)
+
+
+def _add_replay(command: argparse.ArgumentParser) -> None:
+    command.add_argument("recording", type=Path, help="a file that `sniff --record` or the bridge has written")
+    command.add_argument("--to", metavar="URL", help="play it there; without this it is shown")
+    command.add_argument(
+        "--side", choices=("tx", "rx"), default="rx", help="what our program said, or the machine (default)"
+    )
+    command.add_argument("--speed", type=_positive, default=1.0, help="2 is twice as fast (default 1)")
+    _add_line(command)
+    command.set_defaults(run=replay)
+
+
+def _add_line(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--baud", type=int, default=9600, help="bits per second (default 9600)")
+    command.add_argument("--parity", choices=("N", "E", "O"), default="N", help="none, even or odd (default N)")
+    command.add_argument("--stop-bits", type=int, choices=(1, 2), default=1, help="1 or 2 (default 1)")
 
 
 def _add_sim(command: argparse.ArgumentParser) -> None:
@@ -120,9 +175,7 @@ def _add_probe(command: argparse.ArgumentParser) -> None:
 
 def _add_sniff(command: argparse.ArgumentParser) -> None:
     command.add_argument("url", help="COM3, /dev/ttyUSB0, or socket://host:port of a serial server")
-    command.add_argument("--baud", type=int, default=9600, help="bits per second (default 9600)")
-    command.add_argument("--parity", choices=("N", "E", "O"), default="N", help="none, even or odd (default N)")
-    command.add_argument("--stop-bits", type=int, choices=(1, 2), default=1, help="1 or 2 (default 1)")
+    _add_line(command)
     command.add_argument("--record", type=Path, metavar="FILE", help="also write every byte down, with its time")
     command.add_argument("--seconds", type=_positive, help="stop after so long (default: at Ctrl-C)")
     command.set_defaults(run=sniff)

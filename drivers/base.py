@@ -9,7 +9,7 @@ one thread that owns the port. Expected results are values (`Outcome`); exceptio
 After the first byte silence is `Uncertain`. There is no close command: closing belongs to the legacy controller.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Flag, StrEnum, auto
@@ -29,9 +29,9 @@ class Role(Flag):
     STAYS = auto()
     FEES = auto()
     SETTLE = auto()
-    CHARGE_DESK = auto()
     EXIT = auto()
     WITNESS = auto()
+    BOOKS = auto()
 
 
 class Retry(StrEnum):
@@ -48,7 +48,8 @@ class Capabilities:
     """What a driver can do and prove.
 
     `settle_level` and `release_level` are the best level that its outcomes can reach; `counts` says that
-    `read_counter` works, so that a counter delta can tell whether an act happened.
+    `read_counter` works, so that a counter delta can tell whether an act happened; `partial`, that its machine may take
+    less than the amount (coins, until it is satisfied): then `Applied` and `Uncertain` name what it took, always.
     """
 
     roles: Role
@@ -56,6 +57,7 @@ class Capabilities:
     settle_level: Level = Level.SENT
     release_level: Level = Level.SENT
     counts: bool = False
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +72,16 @@ class Stay:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The legacy's own fee for a stay at an instant, good until `valid_until`."""
+    """The legacy's own fee for a stay at an instant, good until `valid_until`.
+
+    `at_most`: nobody knows the fee before it is paid (coins); the amount is what may be taken at most.
+    """
 
     stay: StayRef
     amount: Yen
     lines: tuple[FeeLine, ...]
     valid_until: datetime
+    at_most: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +134,15 @@ class ReleaseOrder:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The device acted, as far as `level` says."""
+    """The device acted, as far as `level` says.
+
+    `credited`: what a machine that may take less (`Capabilities.partial`) took of the amount; None: all of it. Never
+    nothing: that is `Refused`.
+    """
 
     level: Level
     evidence: tuple[Evidence, ...]
+    credited: Yen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +155,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Uncertain:
-    """Bytes left; nobody knows what happened."""
+    """Bytes left; nobody knows what happened. `credited`, as in `Applied`: the most that the machine can have taken."""
 
     detail: str
     code: Code = Code.NO_REPLY
+    credited: Yen | None = None
 
 
 Outcome = Applied | Refused | Uncertain
@@ -252,34 +264,23 @@ class Witness(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
-    """What a pay station asks for, now (class A)."""
+class Booking:
+    """One payment in the legacy's books that came under a `reference` from outside; `booked_at` is by its own clock."""
 
-    charge_id: str
+    reference: str
     amount: Yen
+    booked_at: datetime
+    receipt: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ChargeEvent:
-    """A charge appeared, or ended at the machine."""
+class Books(Protocol):
+    """Keeps books that can be read again: what was booked, not for one stay, but in a span of time."""
 
-    charge: Charge
-    ended: bool
+    def bookings(self, since: datetime, until: datetime, deadline: float) -> Sequence[Booking]:
+        """All bookings with a reference, from `since` to before `until`, oldest first; cash has none.
 
-
-class ChargeDesk(Protocol):
-    """Is asked by the pay station to collect (class A)."""
-
-    def charges(self) -> Iterator[ChargeEvent]:
-        """Charges as they appear and end."""
-        ...
-
-    def approve(self, charge: Charge, order: SettleOrder) -> Outcome:
-        """Tell the pay station that the money is there."""
-        ...
-
-    def decline(self, charge: Charge, reason: str) -> Outcome:
-        """Tell the pay station that no money comes."""
+        Raises NotSent, Environment, BadMessage or Uncertain: books that cannot be read whole are not read at all.
+        """
         ...
 
 

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
@@ -77,7 +77,7 @@ class FeeTable(_Table, frozen=True, kw_only=True):
 
 
 class Roles(_Table, frozen=True, kw_only=True):
-    """Which device plays which role; an empty string means nobody does.
+    """Which device plays which role; an empty string means nobody does. `books` can be read for the day's comparison.
 
     `done_when` is the level at which a release counts; `settle_done_when` the same for the legacy's books.
     """
@@ -86,6 +86,7 @@ class Roles(_Table, frozen=True, kw_only=True):
     fee: str = ""
     settle: str = ""
     witness: str = ""
+    books: str = ""
     done_when: DoneWhen = DoneWhen.PHYSICALLY_OBSERVED
     settle_done_when: DoneWhen = DoneWhen.LEGACY_CONFIRMED
 
@@ -120,6 +121,37 @@ class Times(_Table, frozen=True, kw_only=True):
     observe: Annotated[float, msgspec.Meta(ge=0.2, le=60)] = 5.0
 
 
+class WhenDown(StrEnum):
+    """What becomes of a car when payment is impossible: cloud, provider or device down."""
+
+    HOLD = "hold"
+    """It waits; the legacy's own cash way stays open."""
+    CLAIM = "claim"
+    """It leaves against a signed claim to be paid later, as long as the day's loss budget lasts."""
+    ATTENDANT = "attendant"
+    """A person decides."""
+
+
+Yen = Annotated[int, msgspec.Meta(ge=0, le=9_999_999)]
+
+ATTENDED: Final = r"^(|([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00))$"
+"""Hours of a day, `08:00-20:00`, or nothing."""
+
+
+class Policy(_Table, frozen=True, kw_only=True):
+    """What people and codes may do. Amounts are yen, caps are per business day; docs/lot-profile.md explains each."""
+
+    when_down: WhenDown = WhenDown.ATTENDANT
+    loss_budget: Yen = 5_000
+    claim_days: Annotated[int, msgspec.Meta(ge=1, le=180)] = 14
+    codes_per_day: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 20
+    code_yen_per_day: Yen = 30_000
+    pay_offline_minutes: Annotated[int, msgspec.Meta(ge=0, le=1440)] = 0
+    attended: Annotated[str, msgspec.Meta(pattern=ATTENDED)] = ""
+    two_persons_above: Yen = 10_000
+    alarm_seconds: Annotated[int, msgspec.Meta(ge=10, le=86_400)] = 600
+
+
 class LotProfile(_Table, frozen=True, kw_only=True):
     """A whole profile. `sim` is read by the simulators alone (drivers.simlot)."""
 
@@ -129,6 +161,7 @@ class LotProfile(_Table, frozen=True, kw_only=True):
     device: tuple[DeviceTable, ...]
     exit: tuple[ExitTable, ...] = ()
     times: Times = msgspec.field(default_factory=Times)
+    policy: Policy = msgspec.field(default_factory=Policy)
     sim: dict[str, Any] = {}
 
 
@@ -165,10 +198,19 @@ def load(path: Path, urls: Mapping[str, str] | None = None) -> LotProfile:
     return profile
 
 
+def desks(profile: LotProfile) -> tuple[str, ...]:
+    """The pay stations of a lot that goes by these: each device that settles has one, number 1 if it says nothing."""
+    return tuple(
+        normalise(NameKind.DESK, str(device.options.get("desk", "1")))
+        for device in profile.device
+        if device.id == profile.roles.settle
+    )
+
+
 def _mistakes(profile: LotProfile) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     ids = [device.id for device in profile.device]
-    for name in ("stays", "fee", "settle", "witness"):
+    for name in ("stays", "fee", "settle", "witness", "books"):
         device = getattr(profile.roles, name)
         if device and device not in ids:
             found.append((f"$.roles.{name}", f"no device {device!r}"))
@@ -186,7 +228,17 @@ def _mistakes(profile: LotProfile) -> list[tuple[str, str]]:
         found.append(("$.fee.tariff", f"fee by {profile.fee.by.value} needs a tariff"))
     if profile.fee.by is not FeeBy.CLOUD and not profile.roles.fee:
         found.append(("$.roles.fee", f"fee by {profile.fee.by.value} needs a device that knows it"))
-    return found
+    return found + _policy_mistakes(profile)
+
+
+def _policy_mistakes(profile: LotProfile) -> list[tuple[str, str]]:
+    policy = profile.policy
+    if policy.pay_offline_minutes and profile.fee.by is not FeeBy.CLOUD:
+        return [("$.policy.pay_offline_minutes", "only our own tariff can tell a fee while the line is down")]
+    if policy.pay_offline_minutes and not (policy.attended and policy.codes_per_day):
+        problem = "pay_offline_minutes needs hours at which somebody applies codes, and codes_per_day"
+        return [("$.policy.attended", problem)]
+    return []
 
 
 def _bay_problem(bay: str, before: list[str]) -> str:

@@ -12,10 +12,13 @@ from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from drivers import base
+from drivers.cctalk_coin import driver as cctalk_coin
 from drivers.host_link import driver as host_link
+from drivers.mdb_cashless import driver as mdb_cashless
 from drivers.modbus_io import driver as modbus_io
 from drivers.profile import DeviceTable, ExitTable
 from drivers.transport import Tap
+from drivers.zvt_terminal import driver as zvt_terminal
 from parking.errors import Code, Environment
 
 
@@ -66,6 +69,33 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 "en": "First management server over HTTP: stays, fees, bookings, and who paid",
             },
             schemes=frozenset({"http", "https"}),
+        ),
+        "zvt_terminal": Family(
+            create=zvt_terminal.create,
+            probe=zvt_terminal.probe,
+            summary={
+                "ja": "ZVT 決済端末として精算機につながる（TCP・シリアル）",
+                "en": "ZVT payment terminal of a pay station, over TCP or a serial line",
+            },
+            schemes=frozenset({"", "listen", "socket", "rfc2217", "spy"}),
+        ),
+        "mdb_cashless": Family(
+            create=mdb_cashless.create,
+            probe=mdb_cashless.probe,
+            summary={
+                "ja": "精算機のキャッシュレス端末（MDB/ICP、MDB-USB アダプター経由）：請求額と承認",
+                "en": "Cashless reader of a pay station (MDB/ICP, behind an MDB-USB adapter): charges and approvals",
+            },
+            schemes=frozenset({"", "socket", "rfc2217", "spy"}),
+        ),
+        "cctalk_coin": Family(
+            create=cctalk_coin.create,
+            probe=cctalk_coin.probe,
+            summary={
+                "ja": "ccTalk のコイン投入機として精算機に接続（支払いを硬貨として投入）",
+                "en": "Coin acceptor of a pay station on ccTalk: payments are credited as coins",
+            },
+            schemes=frozenset({"", "socket", "rfc2217", "spy"}),
         ),
     }
 )

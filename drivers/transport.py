@@ -1,8 +1,9 @@
 """The one door to the wire: bytes out, bytes in, always with a deadline. The only module that imports pyserial.
 
-URLs are pyserial's: `COM3`, `/dev/ttyUSB0`, `socket://host:port`, `rfc2217://host:port`, `spy:///dev/ttyUSB0`. Plain
-TCP does not go through pyserial's own handler: that one connects for up to 5 s whatever the deadline, sleeps 0.3 s when
-it closes, loses the error number and leaves Nagle's algorithm on.
+URLs are pyserial's: `COM3`, `/dev/ttyUSB0`, `socket://host:port`, `rfc2217://host:port`, `spy:///dev/ttyUSB0`; and
+`listen://host:port`, where the machine is the one that connects (drivers.listening). Plain TCP does not go through
+pyserial's own handler: that one connects for up to 5 s whatever the deadline, sleeps 0.3 s when it closes, loses the
+error number and leaves Nagle's algorithm on.
 
 A port opens when first used, exclusively; after an error it closes, and opens again when next used. Who calls learns
 what is certain:
@@ -29,6 +30,7 @@ from urllib.parse import urlsplit
 
 import serial
 
+from drivers.listening import Door
 from drivers.recorder import Direction
 from parking.errors import Code, DaikoError, Environment, NotSent, Uncertain
 
@@ -98,8 +100,8 @@ class _SocketWire:
 
     certain = True
 
-    def __init__(self, host: str, port: int, deadline: float) -> None:
-        self._socket = socket.create_connection((host, port), timeout=max(0.001, _left(deadline)))
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._socket.setblocking(False)
@@ -119,6 +121,19 @@ class _SocketWire:
 
     def close(self) -> None:
         self._socket.close()
+
+
+class _CalledWire(_SocketWire):
+    """A machine that dialled us; gives way to the next caller once it has nothing more to say."""
+
+    def __init__(self, door: Door, deadline: float) -> None:
+        super().__init__(door.accept(deadline))
+        self._door = door
+
+    def receive(self, deadline: float) -> bytes:
+        if not _ready(self._socket.fileno(), False, time.monotonic()) and self._door.waiting:
+            raise ConnectionResetError(errno.ECONNRESET, "the machine has dialled anew")
+        return super().receive(deadline)
 
 
 class _DescriptorWire:
@@ -192,6 +207,7 @@ class Transport:
         self.settings = settings or LineSettings()
         self._tap = recorder
         self._wire: _Wire | None = None
+        self._door: Door | None = None
 
     @property
     def is_open(self) -> bool:
@@ -211,7 +227,7 @@ class Transport:
             except BlockingIOError:
                 continue
             except _PORT_ERRORS as error:
-                self.close()
+                self._hang_up()
                 detail = f"{self.url}: writing failed: {_reason(error)}"
                 if sent or not wire.certain:
                     raise Uncertain(Code.LINK_DOWN, f"{detail}, after {sent} of {len(data)} bytes") from error
@@ -229,7 +245,7 @@ class Transport:
             except BlockingIOError:
                 continue
             except _PORT_ERRORS as error:
-                self.close()
+                self._hang_up()
                 raise Uncertain(Code.LINK_DOWN, f"{self.url}: the line broke: {_reason(error)}") from error
             if data and self._tap:
                 self._tap.note(Direction.RX, data)
@@ -252,6 +268,13 @@ class Transport:
 
     def close(self) -> None:
         """Give the port back; idempotent."""
+        self._hang_up()
+        door, self._door = self._door, None
+        if door is not None:
+            door.close()
+
+    def _hang_up(self) -> None:
+        """End this connection; where machines connect to us, the next one may come."""
         wire, self._wire = self._wire, None
         if wire is not None:
             with contextlib.suppress(*_PORT_ERRORS):
@@ -265,21 +288,30 @@ class Transport:
 
     def _opened(self, deadline: float) -> _Wire:
         if self._wire is None:
-            is_tcp = self.url.startswith("socket://")
-            self._wire = _connect(self.url, deadline) if is_tcp else _open_port(self.url, self.settings)
+            scheme = self.url.partition("://")[0]
+            if scheme == "listen":
+                self._door = self._door or Door(*_address(self.url))
+                self._wire = _CalledWire(self._door, deadline)
+            else:
+                self._wire = _connect(self.url, deadline) if scheme == "socket" else _open_port(self.url, self.settings)
         return self._wire
 
 
-def _connect(url: str, deadline: float) -> _Wire:
+def _address(url: str) -> tuple[str, int]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
     if not host or not port:
-        raise Environment(Code.CONFIG, f"{url!r} is not an address", "write socket://host:port")
+        raise Environment(Code.CONFIG, f"{url!r} is not an address", f"write {url.partition(':')[0]}://host:port")
+    return host, port
+
+
+def _connect(url: str, deadline: float) -> _Wire:
+    address = _address(url)
     try:
-        return _SocketWire(host, port, deadline)
+        return _SocketWire(socket.create_connection(address, timeout=max(0.001, _left(deadline))))
     except ConnectionRefusedError as error:
         raise NotSent(
             Code.DEVICE_UNAVAILABLE,

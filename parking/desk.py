@@ -6,11 +6,14 @@ Served by the bridge on loopback only, with a bearer token and a Host/Origin che
     GET  /v1/events?after=SEQ    server-sent events: id = seq, data = Event; `event: reset` if SEQ is too old
     GET  /v1/timeline?lot=&stay= Timeline of one stay
     POST /v1/commands            Command → CommandReply; the outcome follows as events, never optimistically
+    POST /v1/codes               Redeem → RedeemReply: a code from a driver's phone, checked without the cloud
+    POST /v1/sign-in             SignIn → SignedIn; /v1/sign-out SignOut → CommandReply
 
 Views are whole rows: an event replaces the row with the same key.
 """
 
 from enum import StrEnum
+from typing import Final
 
 from parking.outcome import Evidence
 from parking.stay import StayRef
@@ -28,7 +31,11 @@ class StayState(StrEnum):
 
 
 class StayView(Part, frozen=True, kw_only=True):
-    """One car in the lot. `case`: number of its latest completion, 0 if none; `via`: phone, cash or ''."""
+    """One car in the lot. `case`: number of its latest completion, 0 if none; `via`: phone, cash or ''.
+
+    `plate` is plain text for the attendant's eyes, '' if there is none or it is erased; a stay that is named by its
+    plate bears the plate's token as its name (parking.stay).
+    """
 
     lot: Number
     stay: StayRef
@@ -115,7 +122,7 @@ class CasePhase(StrEnum):
 
 
 class CaseView(Part, frozen=True, kw_only=True):
-    """One completion and what became of it."""
+    """One completion and what became of it. `plate` as in StayView, where that names the stay."""
 
     lot: Number
     number: Number
@@ -128,6 +135,7 @@ class CaseView(Part, frozen=True, kw_only=True):
     detail: str = ""
     evidence: tuple[Evidence, ...] = ()
     by: str = "relay"
+    plate: str = ""
 
     @property
     def key(self) -> str:
@@ -159,8 +167,49 @@ class LotView(Part, frozen=True, kw_only=True):
     time_zone: str
 
 
+class OverrideView(Part, frozen=True, kw_only=True):
+    """An exit opened by hand of which nobody has said yet for whom it was."""
+
+    lot: Number
+    command_id: str
+    exit: str
+    verb: str
+    actor: str
+    reason: str
+    at: Moment
+
+    @property
+    def key(self) -> str:
+        """The row's key."""
+        return self.command_id
+
+
+class AlarmView(Part, frozen=True, kw_only=True):
+    """Something that a person must know of and end: a payment not settled for long, a lost journal, a wrong clock.
+
+    `case` and `stay` say what it is about, where it is about one; `what` is the same for as long as the cause is.
+    """
+
+    lot: Number
+    what: str
+    code: str
+    detail: str
+    since: Moment
+    case: int = 0
+    stay: StayRef | None = None
+
+    @property
+    def key(self) -> str:
+        """The row's key."""
+        return f"{self.lot}/{self.what}"
+
+
+KEPT_GONE: Final = 200
+"""Stays that have ended and are still on show."""
+
+
 class Snapshot(Message, frozen=True, kw_only=True):
-    """Everything, at one sequence number."""
+    """Everything, at one sequence number. `sign_in`: orders need an operator's PIN (all but an emergency release)."""
 
     seq: int
     server_time: Moment
@@ -169,6 +218,11 @@ class Snapshot(Message, frozen=True, kw_only=True):
     exits: tuple[ExitView, ...]
     cases: tuple[CaseView, ...]
     links: tuple[LinkView, ...]
+    unmatched: tuple[OverrideView, ...] = ()
+    alarms: tuple[AlarmView, ...] = ()
+    sign_in: bool = False
+    gone: tuple[StayView, ...] = ()
+    """The latest stays that have ended, oldest first."""
 
 
 class StayChanged(Part, frozen=True, kw_only=True, tag="stay"):
@@ -178,9 +232,10 @@ class StayChanged(Part, frozen=True, kw_only=True, tag="stay"):
 
 
 class StayGone(Part, frozen=True, kw_only=True, tag="stay_gone"):
-    """A stay's row is to be removed."""
+    """A stay has ended; `stay` is its last row, for who asks about it afterwards."""
 
     key: str
+    stay: StayView | None = None
 
 
 class ExitChanged(Part, frozen=True, kw_only=True, tag="exit"):
@@ -201,11 +256,45 @@ class LinkChanged(Part, frozen=True, kw_only=True, tag="link"):
     link: LinkView
 
 
+class OverrideUnmatched(Part, frozen=True, kw_only=True, tag="override"):
+    """Somebody must say for whom this was."""
+
+    override: OverrideView
+
+
+class OverrideDone(Part, frozen=True, kw_only=True, tag="override_done"):
+    """An override's row is to be removed: it is matched."""
+
+    key: str
+
+
+class AlarmRaised(Part, frozen=True, kw_only=True, tag="alarm"):
+    """An alarm's row is new."""
+
+    alarm: AlarmView
+
+
+class AlarmEnded(Part, frozen=True, kw_only=True, tag="alarm_ended"):
+    """An alarm's row is to be removed: its cause is gone."""
+
+    key: str
+
+
 class Event(Message, frozen=True, kw_only=True):
     """One change, numbered without gaps."""
 
     seq: int
-    body: StayChanged | StayGone | ExitChanged | CaseChanged | LinkChanged
+    body: (
+        StayChanged
+        | StayGone
+        | ExitChanged
+        | CaseChanged
+        | LinkChanged
+        | OverrideUnmatched
+        | OverrideDone
+        | AlarmRaised
+        | AlarmEnded
+    )
 
 
 class TimelineEntry(Part, frozen=True, kw_only=True):
@@ -221,44 +310,3 @@ class Timeline(Message, frozen=True, kw_only=True):
     """What happened to one stay, oldest first."""
 
     entries: tuple[TimelineEntry, ...]
-
-
-class Verb(StrEnum):
-    """What an attendant can order. There is no close: closing belongs to the legacy controller."""
-
-    RELEASE = "release"
-    HOLD_OPEN = "hold_open"
-    END_HOLD = "end_hold"
-    RESOLVE = "resolve"
-
-
-class Verdict(StrEnum):
-    """What a person decided about a case in doubt."""
-
-    SETTLED = "settled"
-    NOT_SETTLED = "not_settled"
-
-
-class Command(Message, frozen=True, kw_only=True):
-    """An order by hand, with its author and reason; `command_id` (a UUID) makes a repeated POST harmless.
-
-    release, hold_open and end_hold name an `exit`; resolve names a `case` and a `verdict`.
-    """
-
-    command_id: str
-    lot: Number
-    verb: Verb
-    actor: str
-    reason: str
-    exit: str = ""
-    stay: StayRef | None = None
-    case: int = 0
-    verdict: Verdict | None = None
-
-
-class CommandReply(Message, frozen=True, kw_only=True):
-    """Whether the bridge took the order on; a refusal has a code and says why."""
-
-    accepted: bool
-    code: str = ""
-    detail: str = ""

@@ -38,6 +38,16 @@ class Code(StrEnum):
     EXIT_UNKNOWN = "exit-unknown"
     OVERRIDDEN = "overridden"
     NOT_SETTLED = "not-settled"
+    LOSS = "loss"
+    UNMATCHED = "unmatched"
+    UNSETTLED = "unsettled"
+    # codes that a phone shows, checked in the lot
+    WRONG_CODE = "wrong-code"
+    CODE_USED = "code-used"
+    CODE_LIMIT = "code-limit"
+    # letting out now, paying later
+    CLAIM_POLICY = "claim-policy"
+    BUDGET = "budget"
     # doubts
     NO_REPLY = "no-reply"
     NOT_OBSERVED = "not-observed"
@@ -51,10 +61,20 @@ class Code(StrEnum):
     LINK_DOWN = "link-down"
     DISK = "disk"
     JOURNAL = "journal"
+    JOURNAL_LOST = "journal-lost"
+    PORT_HUNG = "port-hung"
     CLOCK = "clock"
+    AUDIT = "audit"
+    PLATE_KEY = "plate-key"
     # the programs' own doors
     UNAUTHORIZED = "unauthorized"
+    SIGN_IN = "sign-in"
+    LOCKED_OUT = "locked-out"
+    ROLE = "role"
+    SECOND_PERSON = "second-person"
     NOT_ENROLLED = "not-enrolled"
+    NOT_APPROVED = "not-approved"
+    FINGERPRINT = "fingerprint"
     ENROL_CODE = "enrol-code"
     STALE_GENERATION = "stale-generation"
     SEQUENCE_GAP = "sequence-gap"
@@ -112,3 +132,8 @@ class Bug(DaikoError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(Code.BUG, detail, "please report this together with the log")
+
+
+def one_line(text: str) -> str:
+    """For a log: with every sign that could begin a line, move the cursor or turn the writing round spelt out."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)

@@ -2,7 +2,9 @@
 
 The bridge dials out; nothing listens in the lot. What flows:
 
-    POST /bridge/v1/enrol                    EnrolRequest  → EnrolReply         one-time code, bridge-made key
+    POST /bridge/v1/enrol                    EnrolRequest  → EnrolPending       one-time code, bridge-made key
+    GET  /bridge/v1/enrolment                EnrolReply, once a person has approved the key's fingerprint
+    GET  /bridge/v1/lots/{lot}/keys          LotKeys: what the lot needs to check typed codes and to match plates
     GET  /bridge/v1/lots/{lot}/feed?after=N  server-sent events: completion (id = number), ask, heartbeat
     GET  …/feed?after=N&wait=25              FeedBatch: the same by long poll
     POST /bridge/v1/lots/{lot}/reports       ReportBatch   → ReportReply        gap-free sequence per lot and generation
@@ -18,13 +20,16 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 
 from parking.errors import BadMessage, Code
-from parking.outcome import Evidence, Level
 from parking.stay import NameKind, StayRef
 
 SCHEMA: Final = 1
 
 Amount = Annotated[int, msgspec.Meta(ge=0, le=9_999_999)]
 Number = Annotated[int, msgspec.Meta(ge=1, le=2**32 - 1)]
+NumberOrNone = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+"""A number, or 0 for none."""
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""No more than a database holds."""
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time with its offset from UTC; one without is an error."""
 
@@ -103,6 +108,14 @@ class CompletionKey(Part, frozen=True, kw_only=True):
     public_key: str
 
 
+class EnrolPending(Message, frozen=True, kw_only=True):
+    """The key is known; `GET enrolment` answers `not-approved` until a person has compared its `fingerprint`."""
+
+    bridge_id: str
+    fingerprint: str
+    server_time: Moment
+
+
 class EnrolReply(Message, frozen=True, kw_only=True):
     """The bridge's name from now on, the lots it serves and the keys to verify completions with.
 
@@ -116,10 +129,26 @@ class EnrolReply(Message, frozen=True, kw_only=True):
     lots: tuple[Number, ...]
     completion_keys: tuple[CompletionKey, ...]
     server_time: Moment
-    feed_after: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] = ()
+    feed_after: tuple[Count, ...] = ()
 
 
 # --- cloud → bridge --------------------------------------------------------------------------------------------------
+
+
+class CodeKey(Part, frozen=True, kw_only=True):
+    """A lot's secret for typed codes, by number; rotated, so that two are good for a while. 32 bytes, base64url."""
+
+    kid: Annotated[int, msgspec.Meta(ge=0, le=3)]
+    key: str
+
+
+class LotKeys(Message, frozen=True, kw_only=True):
+    """The lot's secrets. A typed code is good for `code_seconds` after payment; `plate_key` is 32 bytes, base64url."""
+
+    code_keys: tuple[CodeKey, ...]
+    code_seconds: Annotated[int, msgspec.Meta(ge=60, le=61_440)]
+    plate_key: str
+    server_time: Moment
 
 
 class Entry(Part, frozen=True, kw_only=True):
@@ -158,12 +187,13 @@ class FeeLine(Part, frozen=True, kw_only=True):
 
 
 class Found(Part, frozen=True, kw_only=True, tag="found"):
-    """The legacy's answer to an ask: which stay, how much, until when."""
+    """The legacy's answer to an ask: which stay, how much (`at_most`: what may be taken at most), until when."""
 
     stay: StayRef
     amount: Amount
     lines: tuple[FeeLine, ...]
     valid_until: Moment
+    at_most: bool = False
 
 
 class NotFound(Part, frozen=True, kw_only=True, tag="not_found"):
@@ -178,93 +208,3 @@ class Answer(Message, frozen=True, kw_only=True):
 
     ask_id: str
     result: Found | NotFound
-
-
-class Received(Part, frozen=True, kw_only=True, tag="received"):
-    """The completion is in the bridge's journal, synced to disk."""
-
-    number: Number
-    at: Moment
-
-
-class Settled(Part, frozen=True, kw_only=True, tag="settled"):
-    """The machine is known to have acted. `by` is `relay`, or the person who decided."""
-
-    number: Number
-    at: Moment
-    level: Level
-    evidence: tuple[Evidence, ...]
-    by: str = "relay"
-
-
-class Refused(Part, frozen=True, kw_only=True, tag="refused"):
-    """The machine is known not to have acted, and will not: the payment must be voided."""
-
-    number: Number
-    at: Moment
-    code: str
-    detail: str
-    by: str = "relay"
-
-
-class InDoubt(Part, frozen=True, kw_only=True, tag="in_doubt"):
-    """The machine may have acted: no void, no capture, no second try until someone or something knows."""
-
-    number: Number
-    at: Moment
-    code: str
-    detail: str
-
-
-class StayOpened(Part, frozen=True, kw_only=True, tag="stay_opened"):
-    """A car came in, or was found at start-up."""
-
-    stay: StayRef
-    at: Moment
-
-
-class StayClosed(Part, frozen=True, kw_only=True, tag="stay_closed"):
-    """The car is gone."""
-
-    stay: StayRef
-    at: Moment
-
-
-class Override(Part, frozen=True, kw_only=True, tag="override"):
-    """A person released or held open an exit by hand, or ended a hold."""
-
-    command_id: str
-    verb: str
-    exit: str
-    actor: str
-    reason: str
-    at: Moment
-    stay: StayRef | None
-    outcome: str
-
-
-class DeviceHealth(Part, frozen=True, kw_only=True, tag="device_health"):
-    """A device went up or down."""
-
-    device: str
-    up: bool
-    detail: str
-    at: Moment
-
-
-Report = Received | Settled | Refused | InDoubt | StayOpened | StayClosed | Override | DeviceHealth
-
-
-class ReportBatch(Message, frozen=True, kw_only=True):
-    """Reports `first`, `first`+1, … of one lot under one generation. Repeating a batch changes nothing."""
-
-    generation: Number
-    first: Number
-    reports: tuple[Report, ...]
-
-
-class ReportReply(Message, frozen=True, kw_only=True):
-    """All reports up to and including `accepted_through` are committed in the cloud."""
-
-    accepted_through: Annotated[int, msgspec.Meta(ge=0)]
-    server_time: Moment

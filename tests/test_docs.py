@@ -95,7 +95,7 @@ def test_every_decision_is_linked_numbered_once_and_says_its_parts() -> None:
     index = text_of("docs", "decisions", "README.md")
     decisions = sorted((DOCS / "decisions").glob("[0-9]*.md"))
     numbers = [path.name[:4] for path in decisions]
-    assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
+    assert len(set(numbers)) == len(numbers)
     for path in decisions:
         text = path.read_text(encoding="utf-8")
         assert f"]({path.name})" in index
@@ -118,6 +118,49 @@ def test_both_languages_have_a_readme_with_the_same_parts() -> None:
 
 def test_the_changelog_has_a_place_for_what_comes_next() -> None:
     assert re.search(r"^## \[Unreleased\]\n\n### \w+\n\n- \w", text_of("CHANGELOG.md"), re.MULTILINE)
+
+
+# --- security --------------------------------------------------------------------------------------------------------
+
+ASVS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in re.findall(r"^\| \d+\.\d+\.\d+ \|.*$", text_of("docs", "asvs.md"), re.MULTILINE)
+]
+STATES = ("met", "partly", "not met", "n/a")
+LEVEL_2 = {1: 27, 2: 11, 3: 19, 4: 10, 5: 9, 6: 35, 7: 18, 8: 7, 9: 7, 11: 14, 12: 9, 13: 13, 14: 9, 15: 13, 16: 16}
+"""How many requirements of levels 1 and 2 each chapter of ASVS 5.0.0 has; 10 and 17 do not apply."""
+
+
+@pytest.mark.parametrize("name", ["asvs.md", "security.md"])
+def test_every_test_that_a_security_table_names_is_there(name: str) -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text_of("docs", name))
+    assert len(named) > 40
+    missing = [
+        f"{path}::{test}"
+        for path, test in named
+        if not (ROOT / path).is_file() or (test and f"def {test}(" not in text_of(path))
+    ]
+    assert missing == []
+
+
+def test_every_requirement_stands_in_the_table_once() -> None:
+    ids = [row[0] for row in ASVS]
+    assert len(set(ids)) == len(ids)
+    chapters = [int(one.partition(".")[0]) for one in ids]
+    assert {chapter: chapters.count(chapter) for chapter in chapters} == LEVEL_2
+
+
+def test_every_requirement_has_its_state_and_what_shows_it() -> None:
+    assert {len(row) for row in ASVS} == {5}
+    for number, _, state, how, shown_by in ASVS:
+        assert state in STATES, number
+        assert state != "met" or "`tests/" in shown_by, number
+        assert state == "met" or len(how) > 3, number
+
+
+def test_the_summary_counts_what_the_table_says() -> None:
+    counted = ", ".join(f"{sum(row[2] == state for row in ASVS)} {state}" for state in STATES)
+    assert f"Summary: {len(ASVS)} requirements, {counted}." in text_of("docs", "asvs.md")
 
 
 # --- profiles --------------------------------------------------------------------------------------------------------

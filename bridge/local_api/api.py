@@ -9,6 +9,7 @@ import logging
 import re
 import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -22,13 +23,17 @@ from bridge import keys
 from bridge.local_api.door import Door, answer_problem
 from bridge.local_api.http_server import HttpServer
 from bridge.ports import Desk
-from parking.desk import Command
-from parking.errors import BadMessage, Code, DaikoError
+from parking.commands import Command, Redeem, SignIn, SignOut
+from parking.errors import BadMessage, Code, DaikoError, Environment, Refused
 from parking.stay import LotId, parse_key
-from parking.wire import Message, decode, encode
+from parking.wire import M, Message, decode, encode
 
 HEARTBEAT_SECONDS: Final = 5.0
 PUMP_SECONDS: Final = 0.25
+BODY_SECONDS: Final = 5.0
+MOST_SIGNING_IN: Final = 4
+"""PINs that may wait to be looked at; each takes 50 ms and 19 MB, one at a time, beside the orders' threads."""
+
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 log = logging.getLogger(__name__)
@@ -46,6 +51,7 @@ class LocalApi:
         self._heartbeat = heartbeat_seconds
         self._server: HttpServer | None = None
         self._pump: _Pump | None = None
+        self._signers = ThreadPoolExecutor(1, "api-sign-in")
         self.url = ""
 
     def start(self) -> str:
@@ -59,7 +65,10 @@ class LocalApi:
         self._server = server
         self._pump.start()
         self.url = f"http://{host}:{port}"
-        keys.write_run_file(self._data, self.url)
+        try:
+            keys.write_run_file(self._data, self.url)
+        except Environment as error:  # on a read-only disk a console that knows the address still gets through
+            log.error("the console cannot be told where this bridge listens: %s", error)
         log.info("the console finds this bridge at %s", self.url)
         return self.url
 
@@ -72,15 +81,19 @@ class LocalApi:
             self._server.stop()
         if self._pump is not None:
             self._pump.join()
+        self._signers.shutdown(cancel_futures=True)
 
     def _routes(self, pump: "_Pump") -> Starlette:
-        views = _Views(self._desk, pump, self._heartbeat)
+        views = _Views(self._desk, pump, self._signers, self._heartbeat)
         return Starlette(
             routes=[
                 Route("/v1/snapshot", views.snapshot, methods=["GET"]),
                 Route("/v1/events", views.events, methods=["GET"]),
                 Route("/v1/timeline", views.timeline, methods=["GET"]),
                 Route("/v1/commands", views.commands, methods=["POST"]),
+                Route("/v1/codes", views.codes, methods=["POST"]),
+                Route("/v1/sign-in", views.sign_in, methods=["POST"]),
+                Route("/v1/sign-out", views.sign_out, methods=["POST"]),
             ],
             exception_handlers={DaikoError: answer_problem, HTTPException: answer_problem, Exception: answer_problem},
         )
@@ -89,9 +102,10 @@ class LocalApi:
 class _Views:
     """The endpoints. What may take a lock or a commit runs beside the event loop."""
 
-    def __init__(self, desk: Desk, pump: "_Pump", heartbeat: float) -> None:
+    def __init__(self, desk: Desk, pump: "_Pump", signers: ThreadPoolExecutor, heartbeat: float) -> None:
         self._desk = desk
         self._pump = pump
+        self._signers, self._signing = signers, 0
         self._heartbeat = heartbeat
 
     async def snapshot(self, request: Request) -> Response:
@@ -105,11 +119,27 @@ class _Views:
         return await asyncio.to_thread(lambda: _json(self._desk.timeline(LotId(lot), stay.key)))
 
     async def commands(self, request: Request) -> Response:
-        try:
-            command = decode(await request.body(), Command)
-        except ClientDisconnect:
-            return Response(status_code=400)
+        command = await _body(request, Command)
         return await asyncio.to_thread(lambda: _json(self._desk.command(command)))
+
+    async def codes(self, request: Request) -> Response:
+        redeem = await _body(request, Redeem)
+        return await asyncio.to_thread(lambda: _json(self._desk.redeem(redeem)))
+
+    async def sign_in(self, request: Request) -> Response:
+        who = await _body(request, SignIn)
+        if self._signing >= MOST_SIGNING_IN:
+            raise Refused(Code.LOCKED_OUT, "too many are signing in at once: wait 1 s")
+        self._signing += 1
+        try:
+            signed = await asyncio.get_running_loop().run_in_executor(self._signers, self._desk.sign_in, who)
+        finally:
+            self._signing -= 1
+        return _json(signed)
+
+    async def sign_out(self, request: Request) -> Response:
+        who = await _body(request, SignOut)
+        return await asyncio.to_thread(lambda: _json(self._desk.sign_out(who)))
 
     async def events(self, request: Request) -> Response:
         _only(request, ("after",))
@@ -211,6 +241,14 @@ class _Pump:
                 loop.call_soon_threadsafe(news.set)
 
 
+async def _body(request: Request, kind: type[M]) -> M:
+    try:
+        raw = await asyncio.wait_for(request.body(), BODY_SECONDS)
+    except (ClientDisconnect, TimeoutError) as error:
+        raise BadMessage(Code.BAD_MESSAGE, f"the body did not arrive within {BODY_SECONDS:.0f} s") from error
+    return decode(raw, kind)
+
+
 def _json(message: Message) -> Response:
     return Response(encode(message), media_type="application/json", headers={"Cache-Control": "no-store"})
 
@@ -218,7 +256,7 @@ def _json(message: Message) -> Response:
 def _only(request: Request, names: tuple[str, ...]) -> None:
     for name in request.query_params:
         if name not in names:
-            raise BadMessage(Code.BAD_MESSAGE, f"{name[:40]!r} is no parameter of {request.url.path}")
+            raise BadMessage(Code.BAD_MESSAGE, f"{name[:40]!r} is no parameter of {request.scope['path']}")
 
 
 def _number(request: Request, name: str, otherwise: str | None) -> int:

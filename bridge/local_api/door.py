@@ -6,6 +6,8 @@ In this order: exactly our Host (DNS rebinding), no Origin (a browser's page), t
 
 import hmac
 import logging
+import time
+from collections import Counter
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -17,8 +19,10 @@ from parking.errors import BadMessage, Code, DaikoError, Environment, Refused
 from parking.wire import Problem, encode
 
 MOST_BYTES: Final = 65_536
+TELL_EVERY: Final = 60.0
 
 _MISSING: Final = (Code.NOT_FOUND, Code.LOT_UNKNOWN, Code.STAY_UNKNOWN)
+_STATUS: Final = {Code.SIGN_IN: 403, Code.LOCKED_OUT: 429}
 _TOKEN_REMEDY: Final = "send the content of the bridge's api-token file as a bearer token"  # noqa: S105  # no secret
 
 log = logging.getLogger(__name__)
@@ -38,6 +42,8 @@ class Door:
         self._app = app
         self._token = b"Bearer " + token.encode("ascii")
         self._hosts = frozenset(host.encode("ascii") for host in hosts)
+        self._turned_away: Counter[int] = Counter()
+        self._told: dict[int, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request (ASGI)."""
@@ -45,12 +51,21 @@ class Door:
             return
         refusal = self._refusal(scope)
         if refusal is not None:
+            self._tell(refusal.status_code)
             await refusal(scope, receive, send)
             return
         try:
             await self._app(scope, _bounded(receive), send)
         except Exception:  # answered with 500 already; the trace belongs in the log, not to the caller
             log.exception("the local API failed at %s", scope["path"])
+
+    def _tell(self, status: int) -> None:
+        """Log that somebody was turned away; a flood of one kind costs a line a minute."""
+        self._turned_away[status] += 1
+        now = time.monotonic()
+        if now - self._told.get(status, -TELL_EVERY) >= TELL_EVERY:
+            log.warning("the local API turned %d away with %d", self._turned_away.pop(status), status)
+            self._told[status] = now
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers: dict[bytes, list[bytes]] = {}
@@ -97,7 +112,7 @@ def _bounded(receive: Receive) -> Receive:
 async def answer_problem(request: Request, error: Exception) -> Response:
     """The answer to what an endpoint raised; a bug shows no inner workings."""
     if isinstance(error, HTTPException):
-        return _no(error.status_code, Code.NOT_FOUND, f"{request.method} {request.url.path}: {error.detail}")
+        return _no(error.status_code, Code.NOT_FOUND, f"{request.method} {request.scope['path']}: {error.detail}")
     if isinstance(error, DaikoError):
         return problem_response(_status(error), error)
     return _no(500, Code.BUG, "the bridge made a mistake", "please report this together with the bridge's log")
@@ -114,6 +129,8 @@ def _status(error: DaikoError) -> int:
             return 413
         case BadMessage():
             return 400
+        case Refused() if error.code in _STATUS:
+            return _STATUS[error.code]
         case Refused():
             return 404 if error.code in _MISSING else 409
         case Environment():

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -17,8 +18,10 @@ log = logging.getLogger(__name__)
 class CloudLink:
     """Up if both the feed and the reports get through; the detail is that of the one which does not."""
 
-    def __init__(self, inbox: Inbox, lot: LotId) -> None:
+    def __init__(self, inbox: Inbox, lot: LotId, hear: Callable[[datetime], bool] | None = None) -> None:
+        """`hear` is told the cloud's time, and says whether ours was so wrong that it has been set by it."""
         self._inbox = inbox
+        self._hear = hear
         self._lot = lot
         self._lock = threading.Lock()
         self._feed: str | None = None
@@ -39,8 +42,13 @@ class CloudLink:
             self._reports = problem
             self._tell(latency_ms)
 
-    def clock(self, theirs: datetime, ours: datetime) -> None:
-        """The cloud's clock at the same instant as ours (half a round trip does not matter here)."""
+    def clock(self, theirs: datetime, ours: datetime) -> bool:
+        """The cloud's clock at the same instant as ours (half a round trip does not matter here).
+
+        Whether ours has been put right by it, so that what was refused for it may be tried again at once.
+        """
+        if self._hear is not None:
+            return self._hear(theirs)
         skew = (ours - theirs).total_seconds()
         text = ""
         if abs(skew) > MOST_SKEW:
@@ -50,6 +58,7 @@ class CloudLink:
             if bool(text) != bool(self._skew):
                 self._skew = text
                 self._tell(None)
+        return False
 
     def _tell(self, latency_ms: float | None) -> None:
         self._latency = latency_ms if latency_ms is not None else self._latency

@@ -19,7 +19,7 @@ from bridge.uplink.cloud_line import CloudLine, Refusal, Stalled, Unreachable
 from bridge.uplink.cloud_link import CloudLink
 from bridge.uplink.pace import Backoff, FeedChoice, Pace
 from bridge.uplink.sse import EventParser, StreamEvent
-from parking.errors import BadMessage, Bug, Code, DaikoError
+from parking.errors import BadMessage, Bug, Code, DaikoError, Environment
 from parking.stay import LotId
 from parking.wire import Accepted, Answer, Ask, Entry, FeedBatch, Part, decode
 
@@ -152,8 +152,11 @@ class Feed:
         """What `step` or a bug ended with; returns after how many seconds to go on."""
         first = self.backoff.failures == 0
         self._suspect = not isinstance(error, Unreachable | Stalled | Refusal)
-        if isinstance(error, Refusal) and error.date is not None:
-            self._link.clock(error.date, self._clock())
+        if isinstance(error, Refusal) and error.date is not None and self._link.clock(error.date, self._clock()):
+            return self._pace.first  # our clock was wrong, and is right now
+        if isinstance(error, Environment) and error.code in (Code.DISK, Code.JOURNAL, Code.JOURNAL_LOST):
+            self._link.feed(str(error))
+            return self._pace.sick
         # a line that had worked and broke off is tried once more before anybody is told: proxies cut streams
         if not (first and self._heard and isinstance(error, Unreachable)):
             self._link.feed(str(error))

@@ -15,7 +15,8 @@ class Pace:
     """The uplink's times, in seconds.
 
     The cloud sends a heartbeat each `heartbeat`; twice that without a byte is a dead line. `settled`: how long a
-    connection must have lived before its end is followed by a fast retry again.
+    connection must have lived before its end is followed by a fast retry again. `sick`: how long the feed stays shut
+    when the journal takes nothing, which is no reason to keep the cloud waiting for long.
     """
 
     connect: float = 5.0
@@ -30,6 +31,7 @@ class Pace:
     refused: float = 30.0
     settled: float = 5.0
     idle: float = 1.0
+    sick: float = 2.0
 
 
 class Backoff:

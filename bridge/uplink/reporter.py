@@ -7,13 +7,15 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+from bridge import crash_points
 from bridge.ports import Inbox
 from bridge.uplink.cloud_line import CloudLine, Exchange, Refusal, Unreachable
 from bridge.uplink.cloud_link import CloudLink
 from bridge.uplink.pace import Backoff, Pace
 from parking.errors import BadMessage, Bug, Code, DaikoError, Environment
+from parking.reports import ReportBatch, ReportReply
 from parking.stay import LotId
-from parking.wire import Accepted, Answer, ReportBatch, ReportReply, decode
+from parking.wire import Accepted, Answer, decode
 
 BATCH: Final = 100
 AWHILE: Final = 0.02
@@ -59,8 +61,11 @@ class Reporter:
         if not reports:
             return AWHILE
         batch = ReportBatch(generation=self._generation, first=first, reports=reports)
+        crash_points.each(reports, "before-post")
         exchange = self._post(batch)
+        crash_points.each(reports, "after-post")
         self._inbox.accepted(self._lot, exchange.reply.accepted_through)
+        crash_points.each(reports, "forgotten")
         self._link.clock(exchange.reply.server_time, self._clock())
         if exchange.reply.accepted_through < first:
             detail = f"the cloud has reports up to {exchange.reply.accepted_through}, this bridge has them from {first}"
@@ -75,8 +80,8 @@ class Reporter:
         self._link.reports(str(error))
         if not isinstance(error, Refusal):
             return self.backoff.next()
-        if error.date is not None:
-            self._link.clock(error.date, self._clock())
+        if error.date is not None and self._link.clock(error.date, self._clock()):
+            return self._pace.first  # our clock was wrong, and is right now
         if error.status in (400, 413, 422):  # one report may be the reason: those before it get through alone
             self._limit = 1
         return self.backoff.refused() if error.is_final else self.backoff.next()
@@ -86,6 +91,8 @@ class Reporter:
         try:
             return self._line.call(self._path, ReportReply, batch)
         except Refusal as refusal:
+            if refusal.code is Code.JOURNAL_LOST:
+                self._inbox.disowned(self._lot)
             if refusal.status != 409:
                 raise
             try:

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -31,6 +32,11 @@ STOP_SECONDS: Final = 2.0
 log = logging.getLogger(__name__)
 
 
+def signed_line(config: BridgeConfig, identity: Identity, key: SigningKey, clock: Clock) -> CloudLine:
+    """One more conversation with the cloud, signed as all of this bridge's are."""
+    return CloudLine(config, RequestSignature(identity.bridge_id, key, clock), Pace())
+
+
 class Uplink:
     """One lot's connection. Completions are acknowledged by the inbox's own reports, never from here."""
 
@@ -43,13 +49,15 @@ class Uplink:
         lot: LotId,
         clock: Clock,
         pace: Pace | None = None,
+        hear: Callable[[datetime], bool] | None = None,
     ) -> None:
+        """`hear` is told the cloud's time whenever it comes (bridge.steady_clock)."""
         pace = pace or Pace()
         self._lot = lot
         self._stopped = threading.Event()
         auth = RequestSignature(identity.bridge_id, key, clock)
         self._lines = [CloudLine(config, auth, pace) for _ in range(2 + ANSWERERS)]
-        link = CloudLink(inbox, lot)
+        link = CloudLink(inbox, lot, hear)
         self._answers = Answers(lot, clock, pace)
         self._feed = Feed(lot, self._lines[0], inbox, link, config.feed, pace, clock, self._answers.put)
         self._reporter = Reporter(lot, identity.generation, self._lines[1], inbox, link, pace, clock)

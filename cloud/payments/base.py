@@ -88,6 +88,10 @@ class PaymentProvider(Protocol):
         """The payment's state now."""
         ...
 
+    async def changed_since(self, since: datetime) -> list[ProviderEvent]:
+        """The present state of every payment that changed at or after `since`, for reconciliation."""
+        ...
+
     def parse_webhook(self, headers: Mapping[str, str], body: bytes, now: datetime) -> ProviderEvent:
         """Verify the raw body and read the event, without side effects.
 

@@ -65,6 +65,19 @@ class SandboxProvider:
         """The payment's state now."""
         return _event(await self._call("GET", f"/v1/payments/{provider_ref}", order_id))
 
+    async def changed_since(self, since: datetime) -> list[ProviderEvent]:
+        """The present state of every payment that changed at or after `since`."""
+        try:
+            answer = await self._client.get("/v1/payments", params={"since": since.isoformat()})
+        except httpx.HTTPError as error:
+            raise NotSent(Code.PROVIDER, f"sandbox not reached: {type(error).__name__}") from error
+        if not answer.is_success:
+            raise Refused(Code.PROVIDER, f"sandbox: {answer.status_code} {answer.text[:200]}")
+        try:
+            return [_event(statement) for statement in msgspec.json.decode(answer.content, type=list[Statement])]
+        except msgspec.MsgspecError as error:
+            raise BadMessage(Code.BAD_MESSAGE, f"garbled list from the sandbox: {error}") from error
+
     def parse_webhook(self, headers: Mapping[str, str], body: bytes, now: datetime) -> ProviderEvent:
         """Verify and read a webhook; raises BadMessage(BAD_SIGNATURE | BAD_MESSAGE)."""
         shown = next((value for name, value in headers.items() if name.lower() == SIGNATURE_HEADER), "")

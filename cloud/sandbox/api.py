@@ -94,9 +94,10 @@ async def query(ledger: TheLedger, conduct: TheConduct, ref: FromPath[str]) -> S
 
 
 @get("/payments")
-async def payments(ledger: TheLedger) -> list[Statement]:
-    """All payments as they stand, in the order of their opening."""
-    return [ledger.get(ref, _now()).statement() for ref in list(ledger.payments)]
+async def payments(ledger: TheLedger, since: datetime | None = None) -> list[Statement]:
+    """All payments as they stand, in the order of their opening; with `since`, those that changed from then on."""
+    found = [ledger.get(ref, _now()).statement() for ref in list(ledger.payments)]
+    return [statement for statement in found if since is None or statement.at >= since]
 
 
 @get("/history")

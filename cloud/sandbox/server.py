@@ -18,6 +18,7 @@ from typing import Final
 from litestar import Litestar
 from litestar.di import Provide
 
+from cloud import logs
 from cloud.sandbox.api import api
 from cloud.sandbox.faults import Conduct
 from cloud.sandbox.ledger import Ledger, Paid
@@ -96,7 +97,7 @@ def main(argv: Sequence[str]) -> int:
     Raises Environment as `cloud.server.bind` does, and JOURNAL if `--state` is not a file of ours.
     """
     asked = _arguments().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.to_stderr("INFO")
     # A request line names a payment, and its name opens its page.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     forget_run_file(asked.run_file)

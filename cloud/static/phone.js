@@ -8,26 +8,51 @@ async function refresh() {
   const answer = await fetch(location.pathname, { cache: "no-store" });
   if (!answer.ok) return false;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const over = fresh.querySelector("[data-events]") === null;
+  const over = fresh.querySelector("[data-events], [data-poll]") === null;
+  const open = $("#codes") && $("#codes").open;
   document.title = fresh.title;
-  for (const id of ["stage", "rest"]) {
+  for (const id of ["away", "stage", "rest"]) {
     const now = document.getElementById(id), next = fresh.getElementById(id);
+    if (!now || !next) continue;
     now.className = next.className;
+    now.hidden = next.hidden;
     now.replaceChildren(...next.childNodes);
   }
+  if (open && $("#codes")) $("#codes").open = true;
   reveal();
   return over;
 }
 function watch(events) {
   const source = new EventSource(events);
-  source.addEventListener("changed", async () => { if (await refresh()) source.close(); });
+  source.addEventListener("changed", async () => { if (await refresh().catch(lost)) source.close(); });
   source.onerror = () => { // the browser reconnects by itself, unless it was told to go away
+    if (!navigator.onLine) lost();
     if (source.readyState === EventSource.CLOSED) setTimeout(poll, 3000);
   };
 }
-async function poll() { if (!(await refresh().catch(() => false))) setTimeout(poll, 3000); }
-const live = $("[data-events]");
+async function poll() { if (!(await refresh().catch(lost))) setTimeout(poll, 3000); }
+const live = $("[data-events]"), slow = $("[data-poll]");
 if (live) watch(live.dataset.events);
+if (slow) setTimeout(poll, 3000);
+
+// Without a connection the page says as of when it is, and shows the codes that open all the same.
+function lost() {
+  if ($("#away")) $("#away").hidden = false;
+  if ($("#codes")) $("#codes").open = true;
+  return false;
+}
+const away = $("#away");
+if (away) {
+  addEventListener("offline", lost);
+  addEventListener("online", back); // the first try may come too soon, or be answered by what is kept
+  if (!away.hidden) setTimeout(back, 3000); // kept by the service worker: try until the server answers
+}
+async function back() { if (!away.hidden && (await refresh().catch(lost), !away.hidden)) setTimeout(back, 3000); }
+if ("serviceWorker" in navigator) {
+  const tell = ({ active }) => active && active.postMessage(location.pathname);
+  if (away) navigator.serviceWorker.register("/sw.js", { scope: "/p/" }).then(() => navigator.serviceWorker.ready).then(tell, () => {});
+  else navigator.serviceWorker.getRegistration("/p/").then((kept) => kept && tell(kept));
+}
 
 // Countdown of a fee; when it is over the server shows what to do.
 const until = $("[data-until]");

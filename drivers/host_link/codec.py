@@ -8,12 +8,14 @@ times with an offset:
     POST /api/calculate-rate              RateRequest    → RateReply       read-only
     POST /api/apply-payment               PaymentRequest → PaymentReply    books once per AuthorisationCode
     GET  /api/payments?facility=F&ticket=T                 PaymentList     who paid
+    GET  /api/bookings?facility=F&since=S&until=U          BookingList     what was paid from S to before U, in order
     every other status                    Problem with a code
 
 The key goes into the header `X-Api-Key`. Requests are read strictly. Replies are read strictly too, but may hold fields
 that we do not know: a host that learned more still speaks to us.
 """
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, TypeVar
@@ -26,9 +28,18 @@ STAYS_PATH: Final = "/api/stays"
 RATE_PATH: Final = "/api/calculate-rate"
 PAY_PATH: Final = "/api/apply-payment"
 PAYMENTS_PATH: Final = "/api/payments"
+BOOKINGS_PATH: Final = "/api/bookings"
 KEY_HEADER: Final = "X-Api-Key"
 MOST_BYTES: Final = 1_000_000
 """No honest message is larger."""
+
+_TEXT: Final = rb'("(?:%b)"\s*:\s*")((?:[^"\\]|\\.)*)'
+_PLATES: Final = re.compile(_TEXT % b"Plate")
+_NAMES: Final = re.compile(_TEXT % b"Plate|TicketNo")
+_WORDS: Final = re.compile(_TEXT % b"Message")
+_QUERY: Final = re.compile(rb"([?&]ticket=)([^&\s]*)")
+MOST_KNOWN: Final = 2000
+"""Plates of a host that are remembered, to be struck out wherever they turn up."""
 
 _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
@@ -126,6 +137,21 @@ class PaymentList(_Reply, frozen=True, kw_only=True):
     payments: tuple[BookedPayment, ...]
 
 
+class Booked(BookedPayment, frozen=True, kw_only=True):
+    """One payment in the host's books, with the ticket that it was for."""
+
+    ticket_no: Word
+
+
+class BookingList(_Reply, frozen=True, kw_only=True):
+    """Every payment that the host booked from `since` to before `until` by its own clock, oldest first."""
+
+    facility: Word
+    since: Instant
+    until: Instant
+    payments: tuple[Booked, ...]
+
+
 class ProblemCode(StrEnum):
     """Why a host says no. Each means that nothing was booked."""
 
@@ -146,7 +172,7 @@ class Problem(_Reply, frozen=True, kw_only=True):
     message: str
 
 
-Message = RateRequest | PaymentRequest | StayList | RateReply | PaymentReply | PaymentList | Problem
+Message = RateRequest | PaymentRequest | StayList | RateReply | PaymentReply | PaymentList | BookingList | Problem
 M = TypeVar("M", bound=Message)
 R = TypeVar("R", RateReply, PaymentList)
 
@@ -181,6 +207,12 @@ def payments_target(facility: str, ticket: str) -> str:
     return f"{PAYMENTS_PATH}?facility={_quoted(facility)}&ticket={_quoted(ticket)}"
 
 
+def bookings_target(facility: str, since: datetime, until: datetime) -> str:
+    """Path and query of all payments in a span of time."""
+    span = f"since={_quoted(since.isoformat())}&until={_quoted(until.isoformat())}"
+    return f"{BOOKINGS_PATH}?facility={_quoted(facility)}&{span}"
+
+
 def request_bytes(target: str, host: str, body: bytes) -> bytes:
     """A POST for the journal: request line, host, type, length and exact body; without the key, which is a secret."""
     head = (
@@ -190,3 +222,27 @@ def request_bytes(target: str, host: str, body: bytes) -> bytes:
         f"Content-Length: {len(body)}",
     )
     return "\r\n".join((*head, "", "")).encode() + body
+
+
+class Blackener:
+    """Strikes plates out of what is recorded of the exchanges with one host; all other bytes stay as they are.
+
+    The field `Plate` always; where the host's tickets are plates (`tickets`) these too, wherever they stand, and the
+    host's own words, which may repeat them.
+    """
+
+    def __init__(self, *, tickets: bool) -> None:
+        self._fields = (_NAMES, _QUERY, _WORDS) if tickets else (_PLATES,)
+        self._known: dict[bytes, None] = {}
+
+    def __call__(self, data: bytes) -> bytes:
+        """What may be written down."""
+        for plate in (_NAMES if _QUERY in self._fields else _PLATES).findall(data):
+            self._known[plate[1]] = None
+        while len(self._known) > MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+        for field in self._fields:
+            data = field.sub(lambda found: found[1] + b"*" * len(found[2]), data)
+        for plate in self._known:
+            data = data.replace(plate, b"*" * len(plate)) if plate else data
+        return data

@@ -1,4 +1,4 @@
-"""The driver of a first management server over HTTP: stays, fees, bookings, and who paid.
+"""The driver of a first management server over HTTP: stays, fees, bookings, who paid, and its books.
 
 A booking is written once, on a connection of its own, after the books were read and the intent was journaled. When the
 reply is lost the books are asked who paid; what they cannot tell stays uncertain, and nothing is ever written again.
@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -26,7 +26,7 @@ from parking.wire import FeeLine
 log = logging.getLogger(__name__)
 
 CAPABILITIES: Final = base.Capabilities(
-    roles=base.Role.STAYS | base.Role.FEES | base.Role.SETTLE | base.Role.WITNESS,
+    roles=base.Role.STAYS | base.Role.FEES | base.Role.SETTLE | base.Role.WITNESS | base.Role.BOOKS,
     retry=base.Retry.QUERY_FIRST,
     settle_level=Level.LEGACY_CONFIRMED,
 )
@@ -41,21 +41,24 @@ _REFUSALS: Final = {
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The device's `[device.options]`."""
+    """The device's `[device.options]`. `names` says what the host's ticket numbers are."""
 
     facility: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     api_key: Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern="^[!-~]+$")]
+    names: Literal["ticket", "plate"] = "ticket"
 
 
 class HostLink:
-    """Plays the roles stays, fee, settle and witness for one facility of a host."""
+    """Plays the roles stays, fee, settle, witness and books for one facility of a host."""
 
     capabilities = CAPABILITIES
 
     def __init__(self, device: DeviceTable, recorder: Tap | None = None) -> None:
         """Nothing is opened yet; raises Environment(CONFIG) that names the option or the address at fault."""
         self._options = _options(device)
-        self._line = Line(device.url, self._options.api_key, recorder)
+        self._names = NameKind(self._options.names)
+        by_plate = self._names is NameKind.PLATE
+        self._line = Line(device.url, self._options.api_key, recorder, by_plate=by_plate)
         self._timeout = device.timeout_seconds
         self._spelling: dict[str, str] = {}
 
@@ -82,7 +85,9 @@ class HostLink:
         if isinstance(rate, base.Refused):
             return rate
         if rate.due == 0 and rate.paid > 0:
-            return base.Refused(Code.ALREADY_PAID, f"ticket {stay.name}: {rate.paid} yen are paid, nothing is due")
+            return base.Refused(
+                Code.ALREADY_PAID, f"{self._called(stay.name)}: {rate.paid} yen are paid, nothing is due"
+            )
         lines = tuple(FeeLine(text=line.text, amount=line.amount) for line in rate.lines)
         ref = StayRef(stay.kind, stay.name, _whole(rate.entry_time))
         return base.Quote(ref, yen(rate.due), lines, at + (rate.valid_until - rate.rate_time))
@@ -99,6 +104,24 @@ class HostLink:
         if isinstance(paid, base.Refused):
             return base.CannotTell(paid.detail)
         return _testimony(paid, reference)
+
+    def bookings(self, since: datetime, until: datetime, deadline: float) -> Sequence[base.Booking]:
+        """What the host booked under a code that it was given, by its own clock. Raises as `stays` does.
+
+        A list of another span, or of another facility, raises BadMessage(CONTRADICTION): it proves nothing missing.
+        """
+        target = codec.bookings_target(self._options.facility, since, until)
+        listed = self._understood(self._line.read("GET", target, deadline), codec.BookingList)
+        if (listed.facility, listed.since, listed.until) != (self._options.facility, since, until):
+            spoke = f"{listed.facility}, {listed.since.isoformat()} to {listed.until.isoformat()}"
+            raise BadMessage(
+                Code.CONTRADICTION, f"asked for the books of {since.isoformat()} on, the host gave {spoke}"
+            )
+        return [
+            base.Booking(row.authorisation_code, yen(row.amount), row.payment_time, row.receipt_no)
+            for row in listed.payments
+            if row.authorisation_code
+        ]
 
     # --- booking ------------------------------------------------------------------------------------------------------
 
@@ -186,7 +209,7 @@ class HostLink:
         reply = self._line.read("POST", codec.RATE_PATH, deadline, body)
         rate = self._about(ticket, reply, codec.RateReply)
         if isinstance(rate, codec.RateReply) and stay.entered_at not in (None, _whole(rate.entry_time)):
-            return base.Refused(Code.STAY_CHANGED, f"ticket {ticket} entered at {rate.entry_time.isoformat()}")
+            return base.Refused(Code.STAY_CHANGED, f"{self._called(ticket)} entered at {rate.entry_time.isoformat()}")
         return rate
 
     def _about(self, ticket: str, reply: Reply, kind: type[codec.R]) -> codec.R | base.Refused:
@@ -196,7 +219,8 @@ class HostLink:
             return base.Refused(_REFUSALS[problem.code], problem.message)
         answer = self._understood(reply, kind)
         if answer.ticket_no != ticket:
-            raise BadMessage(Code.CONTRADICTION, f"asked about ticket {ticket}, the host spoke of {answer.ticket_no}")
+            asked, spoken = self._called(ticket), self._called(answer.ticket_no)
+            raise BadMessage(Code.CONTRADICTION, f"asked about {asked}, the host spoke of {spoken}")
         return answer
 
     def _understood(self, reply: Reply, kind: type[codec.M]) -> codec.M:
@@ -210,17 +234,21 @@ class HostLink:
             raise Environment(Code.UNAUTHORIZED, f"{self._line.url}: {problem.message}", remedy)
         raise BadMessage(Code.DEVICE_REFUSED, f"{self._line.url}: {problem.code}: {problem.message}")
 
+    def _called(self, ticket: str) -> str:
+        """A stay in words for logs and journal: never a plate."""
+        return "a plate" if self._names is NameKind.PLATE else f"ticket {ticket}"
+
     def _ticket(self, stay: StayRef) -> str:
         return self._spelling.get(stay.name, stay.name)
 
     def _stay(self, row: codec.OpenStay) -> base.Stay | None:
         try:
-            name = normalise(NameKind.TICKET, row.ticket_no)
+            name = normalise(self._names, row.ticket_no)
         except BadMessage as error:
             log.warning("a stay of the host is left out: %s", error.detail)
             return None
         self._spelling[name] = row.ticket_no
-        ref = StayRef(NameKind.TICKET, name, _whole(row.entry_time))
+        ref = StayRef(self._names, name, _whole(row.entry_time))
         return base.Stay(ref, yen(row.paid_amount), row.paid_by, row.plate)
 
 

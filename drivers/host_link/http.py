@@ -38,13 +38,17 @@ class Reply:
 class Line:
     """The connection to one host. Not for several threads at a time."""
 
-    def __init__(self, url: str, api_key: str, recorder: Tap | None) -> None:
-        """Nothing is opened yet; raises Environment(CONFIG) if `url` is no http(s) address."""
+    def __init__(self, url: str, api_key: str, recorder: Tap | None, *, by_plate: bool = False) -> None:
+        """Nothing is opened yet; raises Environment(CONFIG) if `url` is no http(s) address.
+
+        `by_plate`: the host's tickets are plates, and struck out of what is recorded.
+        """
         parts = _checked(url)
         self.url = f"{parts[0]}://{parts[1]}"
         self.host = parts[1]
         self._key = api_key
         self._recorder = recorder
+        self._blacken = codec.Blackener(tickets=by_plate)
         self._session = _session()
 
     def close(self) -> None:
@@ -116,7 +120,7 @@ class Line:
 
     def _note(self, direction: Direction, data: bytes) -> None:
         if self._recorder is not None:
-            self._recorder.note(direction, data)
+            self._recorder.note(direction, self._blacken(data))
 
 
 def never_left(error: requests.RequestException) -> bool:

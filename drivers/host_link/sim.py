@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from drivers.host_link import codec
 from drivers.host_link.codec import ProblemCode
 from drivers.profile import DeviceTable, ExitTable
-from drivers.simlot.books import Rate
+from drivers.simlot.books import Booking, Rate
 from drivers.simlot.http import Hangup, JsonServer, Request, Response
 from drivers.simlot.world import World
 from parking.errors import BadMessage, Code, Refused
@@ -135,6 +135,8 @@ class Host:
                 return self._stays(query)
             case "GET", codec.PAYMENTS_PATH:
                 return self._payments(query)
+            case "GET", codec.BOOKINGS_PATH:
+                return self._bookings(query)
             case "POST", codec.RATE_PATH:
                 return self._rate(request.body)
             case "POST", codec.PAY_PATH:
@@ -169,17 +171,21 @@ class Host:
             due = self.world.host_rate(ticket).due
         except Refused:
             due = yen(0)  # the car has gone
-        rows = tuple(
-            codec.BookedPayment(
-                receipt_no=booking.receipt,
-                amount=booking.amount,
-                means=booking.means.value,
-                payment_time=booking.at,
-                authorisation_code=booking.reference,
-            )
-            for booking in bookings
-        )
+        rows = tuple(codec.BookedPayment(**_booked(booking)) for booking in bookings)
         return codec.PaymentList(ticket_no=ticket, due=due, payments=rows)
+
+    def _bookings(self, query: dict[str, str]) -> codec.BookingList:
+        self._facility(query.get("facility", ""))
+        try:
+            since, until = (datetime.fromisoformat(query.get(name, "")) for name in ("since", "until"))
+            rows = tuple(
+                codec.Booked(ticket_no=booking.ticket, **_booked(booking))
+                for booking in self.world.host_booked()
+                if since <= booking.at < until
+            )
+        except (ValueError, TypeError) as error:  # no time at all, or one without its offset
+            raise _Problem(ProblemCode.BAD_REQUEST, f"since and until: {error}") from error
+        return codec.BookingList(facility=self.key.facility, since=since, until=until, payments=rows)
 
     def _rate(self, body: bytes) -> codec.RateReply:
         asked = codec.decode(body, codec.RateRequest)
@@ -205,6 +211,16 @@ class Host:
             amount=booking.amount,
             authorisation_code=booking.reference,
         )
+
+
+def _booked(booking: Booking) -> dict[str, Any]:
+    return {
+        "receipt_no": booking.receipt,
+        "amount": booking.amount,
+        "means": booking.means.value,
+        "payment_time": booking.at,
+        "authorisation_code": booking.reference,
+    }
 
 
 def _lines(rate: Rate) -> tuple[codec.RateLine, ...]:

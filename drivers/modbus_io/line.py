@@ -108,8 +108,13 @@ class Line:
         return None
 
     def _keep_quiet(self, deadline: float) -> None:
-        """Wait until the line may be used, throwing away what comes meanwhile."""
-        if self._quiet_until >= deadline:
+        """Wait until the line may be used, throwing away what comes meanwhile.
+
+        After a lost answer, a request that would have no time left for its own is not sent: it would be lost as well,
+        and the one right behind it, for ever.
+        """
+        lost = self._quiet_until - time.monotonic() > self._silence
+        if self._quiet_until >= deadline - (self._timeout / 2 if lost else 0.0):
             raise NotSent(Code.DEVICE_UNAVAILABLE, f"{self._transport.url}: the line is still settling")
         while (left := self._quiet_until - time.monotonic()) > 0:
             time.sleep(left)

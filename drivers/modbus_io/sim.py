@@ -32,12 +32,14 @@ TICK: Final = 0.02
 class Faults:
     """What is wrong with the machine or its line; set at any time, from any thread.
 
-    The `…_once` and `unplug_on_write` faults wait for the next write command and are then used up; `act` says whether a
-    command that unplugs the line is still carried out.
+    `silent_once` leaves the next request of any kind without an answer; the other `…_once` faults and `unplug_on_write`
+    wait for the next write command and are then used up; `act` says whether a command that unplugs the line is still
+    carried out.
     """
 
     unplugged: bool = False
     silent: bool = False
+    silent_once: bool = False
     drop_request_once: bool = False
     drop_reply_once: bool = False
     unplug_on_write: bool = False
@@ -65,6 +67,8 @@ class Slave:
         """The bytes of the answer, or None if there is silence."""
         faults, request = self.faults, frame.pdu
         if frame.unit != self.unit or not isinstance(request, Request) or faults.silent or faults.unplugged:
+            return None
+        if faults.take("silent_once"):
             return None
         writes = isinstance(request, WriteOne | WriteMany)
         if writes and faults.take("drop_request_once"):

@@ -80,9 +80,12 @@ class Books:
         self._lease = timedelta(seconds=lease_seconds)
         self._open: dict[str, OpenStay] = {}
         self._bookings: list[Booking] = []
+        self._receipts = 0
+        self._begun: dict[str, str] = {}
 
     def open(self, ticket: str, plate: str, entered_at: datetime) -> None:
-        """A ticket was taken."""
+        """A ticket was taken. A plate may come again: what it paid for its last stay is not this one's."""
+        self._begun[ticket] = f"R{self._receipts:06d}"
         self._open[ticket] = OpenStay(ticket, plate, entered_at)
 
     def close(self, ticket: str) -> None:
@@ -95,7 +98,19 @@ class Books:
 
     def bookings(self, ticket: str) -> tuple[Booking, ...]:
         """Who paid for a ticket, oldest first; known also after the car has gone."""
-        return tuple(booking for booking in self._bookings if booking.ticket == ticket)
+        begun = self._begun.get(ticket, "")
+        return tuple(booking for booking in self._bookings if booking.ticket == ticket and booking.receipt > begun)
+
+    def all_bookings(self) -> tuple[Booking, ...]:
+        """Every payment, oldest first."""
+        return tuple(self._bookings)
+
+    def strike(self, reference: str) -> Booking:
+        """Somebody takes a booking out of the books again. Raises Refused(NOT_FOUND)."""
+        for at, booking in enumerate(self._bookings):
+            if reference and booking.reference == reference:
+                return self._bookings.pop(at)
+        raise Refused(Code.NOT_FOUND, f"no booking under {reference!r}")
 
     def known(self, ticket: str) -> bool:
         """Whether this ticket is open or was ever paid."""
@@ -134,7 +149,8 @@ class Books:
             raise Refused(Code.ALREADY_PAID, f"ticket {ticket} is paid, {self.bookings(ticket)[-1].means.value}")
         if amount < rate.due:
             raise Refused(Code.WRONG_AMOUNT, f"ticket {ticket}: {amount} yen offered, {rate.due} yen due")
-        booking = Booking(f"R{len(self._bookings) + 1:06d}", ticket, amount, means, reference, at)
+        self._receipts += 1
+        booking = Booking(f"R{self._receipts:06d}", ticket, amount, means, reference, at)
         self._bookings.append(booking)
         return booking
 

@@ -4,6 +4,8 @@ The control port is HTTP with JSON on 127.0.0.1. It plays people (cars, cash, ha
 own programs:
 
     POST /arrive {bay?, plate?, minutes_ago?}      POST /pay-cash {name}       POST /drive-out {name, exit?}
+    POST /strike-booking {reference}
+    POST /ask {device, amount}                     POST /cancel {device}       POST /insert-cash {device}
     POST /hand-release {exit}                      POST /fault {device, fault, on?, value?, act?}
     POST /clear-faults                             GET /world                  GET /history?after=N
 """
@@ -18,16 +20,19 @@ from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Protocol, TypeVar
+from typing import Annotated, Any, Final, Protocol, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from drivers.cctalk_coin import sim as cctalk_coin
 from drivers.host_link import sim as host_link
+from drivers.mdb_cashless import sim as mdb_cashless
 from drivers.modbus_io import sim as modbus_io
 from drivers.profile import DeviceTable, ExitTable, LotProfile
 from drivers.simlot.http import JsonServer, Request, Response
 from drivers.simlot.world import World
+from drivers.zvt_terminal import sim as zvt_terminal
 from parking.errors import BadMessage, Code, DaikoError, Environment, Refused
 from parking.wire import Part, Problem
 
@@ -63,7 +68,15 @@ class Serve(Protocol):
         ...
 
 
-SIMULATORS: Final[Mapping[str, Serve]] = MappingProxyType({"modbus_io": modbus_io.serve, "host_link": host_link.serve})
+SIMULATORS: Final[Mapping[str, Serve]] = MappingProxyType(
+    {
+        "modbus_io": modbus_io.serve,
+        "host_link": host_link.serve,
+        "mdb_cashless": mdb_cashless.serve,
+        "zvt_terminal": zvt_terminal.serve,
+        "cctalk_coin": cctalk_coin.serve,
+    }
+)
 
 
 class RunFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,10 +108,29 @@ class DriveOut(Part, frozen=True, kw_only=True):
     exit: str = ""
 
 
+class Struck(Part, frozen=True, kw_only=True):
+    """Somebody takes a booking out of the host's books."""
+
+    reference: str
+
+
 class HandRelease(Part, frozen=True, kw_only=True):
     """Somebody turns the key at the machine."""
 
     exit: str
+
+
+class AtDevice(Part, frozen=True, kw_only=True):
+    """The pay station in which a device is built."""
+
+    device: str
+
+
+class Asked(Part, frozen=True, kw_only=True):
+    """A customer puts a ticket into a pay station, which asks for money."""
+
+    device: str
+    amount: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 
 class SetFault(Part, frozen=True, kw_only=True):
@@ -136,6 +168,10 @@ class SimHost:
             ("POST", "/pay-cash"): self._pay_cash,
             ("POST", "/drive-out"): self._drive_out,
             ("POST", "/hand-release"): self._hand_release,
+            ("POST", "/strike-booking"): self._strike_booking,
+            ("POST", "/ask"): self._ask,
+            ("POST", "/cancel"): self._cancel,
+            ("POST", "/insert-cash"): self._insert_cash,
             ("POST", "/fault"): self._fault,
             ("POST", "/clear-faults"): self._clear_faults,
             ("GET", "/world"): self._show_world,
@@ -218,6 +254,21 @@ class SimHost:
         self._world.release(exit_id, "hand")
         return {"exit": exit_id}
 
+    def _strike_booking(self, request: Request) -> object:
+        reference = _read(request, Struck).reference
+        self._world.strike_booking(reference)
+        return {"reference": reference}
+
+    def _ask(self, request: Request) -> object:
+        order = _read(request, Asked)
+        return {"ticket": self._world.station(order.device).ask(order.amount)}
+
+    def _cancel(self, request: Request) -> object:
+        return {"cancelled": self._world.station(_read(request, AtDevice).device).cancel()}
+
+    def _insert_cash(self, request: Request) -> object:
+        return {"amount": self._world.station(_read(request, AtDevice).device).pay_cash()}
+
     def _fault(self, request: Request) -> object:
         order = _read(request, SetFault)
         served = self._served.get(order.device)
@@ -248,6 +299,7 @@ class SimHost:
             "lot_time": world.lot_time(),
             "exits": {reading.exit: reading for reading in world.exits()},
             "cars": world.cars(),
+            "stations": {name: station.shown() for name, station in list(world.stations.items())},
             "books": [{"rate": rate, "payments": payments} for rate, payments in world.host_books()],
             "faults": self._faults(),
         }

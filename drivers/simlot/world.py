@@ -4,7 +4,7 @@ The simulators of the driver families (`drivers.<family>.sim`) translate between
 that happens is a line in `history.jsonl`, from which an independent checker can tell what the machines did:
 
     arrive · plate_up · plate_down · gate_up · gate_down · release · hold · end_hold · cash · host_paid · drive_up
-    · left
+    · left · struck
 
 `release` is each command that a machine received; `by` is bus (our driver), cash or host (the legacy itself), or hand.
 """
@@ -23,6 +23,8 @@ from drivers.profile import LotProfile
 from drivers.simlot.books import Booking, Books, Means, OpenStay, Rate, SimTable
 from drivers.simlot.clock import Clockwork, History
 from drivers.simlot.exits import Car, Gate, Plate, Whereabouts
+from drivers.simlot.names import check_kinds, plate_of
+from drivers.simlot.station import Station
 from drivers.simlot.traffic import Traffic
 from parking.desk import ExitKind, Position
 from parking.errors import Code, Environment, Refused
@@ -85,7 +87,7 @@ class World:
         Raises Environment(CONFIG) for a lot that this simulator does not know, or an unusable run directory.
         """
         self.table = sim_table(profile)
-        _check_kinds(profile)
+        check_kinds(profile)
         self._lock = threading.RLock()
         self._now = clock
         self._dice = random.Random(seed)  # noqa: S311 - arrivals and ticket numbers of a toy lot, no secret
@@ -97,6 +99,7 @@ class World:
         self._plates: dict[str, Plate] = {}
         self._bays: dict[str, Plate] = {}
         self._gates: dict[str, Gate] = {}
+        self.stations: dict[str, Station] = {}
         self._counts = {exit_.id: 0 for exit_ in profile.exit}
         self._build(profile)
         if traffic:
@@ -111,6 +114,11 @@ class World:
             plate = Plate(exit_.id, self._clock, self._left, rises_empty=rises_empty)
             self._plates[exit_.id] = plate
             self._bays[exit_.bay or normalise(NameKind.BAY, exit_.id)] = plate
+
+    def station(self, device: str) -> Station:
+        """The pay station in which a device is built."""
+        with self._lock:
+            return self.stations.setdefault(device, Station(device, self._now, self._history.add))
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -218,6 +226,12 @@ class World:
                 raise Refused(Code.STAY_UNKNOWN, f"no stay with ticket {ticket}")
             return self._books.bookings(ticket)
 
+    def host_booked(self) -> tuple[Booking, ...]:
+        """Every payment in the host's books, oldest first."""
+        with self._lock:
+            self._advance()
+            return self._books.all_bookings()
+
     def host_books(self) -> tuple[tuple[Rate, tuple[Booking, ...]], ...]:
         """All open stays with their rate and payments, at one instant."""
         with self._lock:
@@ -232,12 +246,12 @@ class World:
         """A car comes in: into `bay` (the first free one if empty), or it takes a ticket.
 
         `minutes_ago` puts its entry back in lot time, for stays that are worth something at once. Raises
-        Refused: NOT_FOUND (no such bay), CONFLICT (occupied or full).
+        Refused: NOT_FOUND (no such bay), CONFLICT (occupied, full, or a plate that is in already).
         """
         with self._lock:
             self._advance()
-            name = self._free_bay(bay) if self._bays else self._new_ticket()
-            plate = plate or ("" if self._bays else self._new_plate())
+            plate = plate or ("" if self._bays else plate_of(self._dice.randrange(21_000_000)))
+            name = self._free_bay(bay) if self._bays else self._named_by_plate(plate)
             entered = (self._clock.lot_time - timedelta(minutes=minutes_ago)).replace(microsecond=0)
             car = Car(name, self._names, plate, entered)
             self._cars[name] = car
@@ -260,6 +274,13 @@ class World:
             if not self.table.cash_machine:
                 raise Refused(Code.DEVICE_UNAVAILABLE, "this lot has no cash machine - `$.sim.cash_machine` is false")
             return self._cash_at_plate(car) if self._bays else self._cash_for_ticket(car)
+
+    def strike_booking(self, reference: str) -> None:
+        """Somebody at the host takes a booking out of its books. Raises Refused(NOT_FOUND)."""
+        with self._lock:
+            self._advance()
+            booking = self._books.strike(reference)
+            self._clock.say("struck", stay=booking.ticket, by="host", reference=reference)
 
     def drive_out(self, name: str, exit_id: str = "") -> None:
         """The driver wants out, and goes on wanting until the machine lets the car go.
@@ -344,28 +365,20 @@ class World:
             raise Refused(Code.CONFLICT, f"bay {bay} is occupied")
         return bay
 
+    def _named_by_plate(self, plate: str) -> str:
+        """The ticket that is taken; where cameras read plates nobody takes one, and the plate is the name."""
+        if self._names is not NameKind.PLATE:
+            return self._new_ticket()
+        name = normalise(NameKind.PLATE, plate)
+        if name in self._cars:
+            raise Refused(Code.CONFLICT, "a car with this plate is in already")
+        return name
+
     def _new_ticket(self) -> str:
         while True:
             ticket = f"{self._dice.randrange(10_000_000, 100_000_000)}"
             if ticket not in self._cars and not self._books.known(ticket):
                 return ticket
-
-    def _new_plate(self) -> str:
-        """What a camera at the entry reads."""
-        serial = f"{self._dice.randrange(10_000):04d}"
-        return f"多摩{self._dice.randrange(300, 600)}{self._dice.choice('さすせそたちつ')}{serial}"
-
-
-def _check_kinds(profile: LotProfile) -> None:
-    kinds = [exit_.kind for exit_ in profile.exit]
-    plates, gates = kinds.count(ExitKind.PLATE), kinds.count(ExitKind.GATE)
-    if not kinds or len(kinds) != {NameKind.BAY: plates, NameKind.TICKET: gates}.get(profile.lot.names):
-        raise Environment(
-            Code.CONFIG,
-            f"a lot named by {profile.lot.names.value} with {plates} plates and {gates} gates cannot be simulated "
-            "- at `$.exit`",
-            "use lock plates with names = 'bay', or gates with names = 'ticket'",
-        )
 
 
 def _view(car: Car) -> CarView:

@@ -2,11 +2,16 @@
 
 import asyncio
 import contextlib
+import os
+import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import defaultdict, deque
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
@@ -17,23 +22,30 @@ from starlette.applications import Starlette
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from bridge.config import BridgeConfig, FeedWay, LogLevel
+from bridge.app import Bridge
+from bridge.config import BridgeConfig, FeedWay, LogLevel, load
+from bridge.enrol import enrol
 from bridge.keys import Identity
 from bridge.uplink.pace import Pace
-from parking.desk import CommandReply, Event, LinkChanged, LinkView, LotView, Snapshot, Timeline, TimelineEntry
+from demo.stack import Stack
+from parking import completion as completions
+from parking.commands import Command, CommandReply, OperatorRole, RedeemReply, SignedIn, Verb
+from parking.completion import Completion
+from parking.desk import Event, LinkChanged, LinkView, LotView, Snapshot, Timeline, TimelineEntry
 from parking.errors import Code, Environment, Refused
-from parking.signing import SigningKey, from_text, to_text
+from parking.money import yen
+from parking.reports import Received, ReportBatch, ReportReply
+from parking.signing import SigningKey, fingerprint, from_text, to_text
 from parking.wire import (
     Accepted,
     Answer,
     CompletionKey,
+    EnrolPending,
     EnrolReply,
     EnrolRequest,
     Entry,
     FeedBatch,
     Problem,
-    ReportBatch,
-    ReportReply,
     decode,
     encode,
 )
@@ -60,12 +72,16 @@ class RealCloud:
         self.nonces = set()
         self.public_keys = {}
         self.codes = {"CODE-1"}
+        self.approved = True
         self.reports = []
         self.accepted = 0
         self.batches = []
         self.answers = []
         self.active = True
         self.heads = defaultdict(list)
+        self.generation = 3
+        self.feed_after = ()
+        self.keys = None
 
     def start(self):
         self.active = True
@@ -78,7 +94,9 @@ class RealCloud:
         app = Starlette(
             routes=[
                 Route("/bridge/v1/enrol", self.enrol, methods=["POST"]),
+                Route("/bridge/v1/enrolment", self.enrolment, methods=["GET"]),
                 Route(f"{lot}/feed", self.feed, methods=["GET"]),
+                Route(f"{lot}/keys", self.lot_keys, methods=["GET"]),
                 Route(f"{lot}/reports", self.take_reports, methods=["POST"]),
                 Route(f"{lot}/answers", self.take_answer, methods=["POST"]),
             ]
@@ -120,7 +138,7 @@ class RealCloud:
         return body
 
     def _verify(self, request, body):
-        verifier = HTTPMessageVerifier(
+        verifier = LooseVerifier(
             signature_algorithm=algorithms.ED25519,
             key_resolver=MappingKeyResolver(public_keys=self.public_keys, private_keys={}),
         )
@@ -130,9 +148,12 @@ class RealCloud:
                 message,
                 expect_tag="daiko-bridge",
                 require_components=COVERED,
-                max_age=timedelta(seconds=120),
+                max_age=None,
                 body=body,
             )[0]
+            if abs(self.now().timestamp() - result.parameters["created"]) > 120:
+                self.forgeries.append("clock")
+                raise _Answer(problem(401, "clock", "the request is too old or too new", "set the clock"))
             if result.nonce in self.nonces:
                 raise InvalidSignature("nonce repeated")
             self.nonces.add(result.nonce)
@@ -151,11 +172,21 @@ class RealCloud:
             self.codes.discard(message.code)
             self.public_keys["B-7"] = public_key(from_text(message.public_key))
             self.enrolled_name = message.name
+            shown = fingerprint(from_text(message.public_key))
+            return json_response(EnrolPending(bridge_id="B-7", fingerprint=shown, server_time=self.now()))
+        return answer[0]
+
+    async def enrolment(self, request):
+        with _answers() as answer:
+            await self._enter("enrolment", request)
+            if not self.approved:
+                return problem(403, "not-approved", "nobody has approved bridge B-7 yet", "wait")
             return json_response(
                 EnrolReply(
                     bridge_id="B-7",
-                    generation=3,
+                    generation=self.generation,
                     lots=(LOT,),
+                    feed_after=self.feed_after,
                     completion_keys=(CompletionKey(key_id=9, public_key=to_text(CLOUD_KEY.public_bytes)),),
                     server_time=self.now(),
                 )
@@ -204,6 +235,12 @@ class RealCloud:
         while self.active and time.monotonic() < until:  # noqa: ASYNC110  # the test's thread sets `active`
             await asyncio.sleep(0.01)
 
+    async def lot_keys(self, request):
+        with _answers() as answer:
+            await self._enter("keys", request)
+            return json_response(self.keys) if self.keys else problem(404, "not-found", "no keys")
+        return answer[0]
+
     async def take_reports(self, request):
         with _answers() as answer:
             batch = decode(await self._enter("reports", request), ReportBatch)
@@ -221,6 +258,12 @@ class RealCloud:
             self.answers.append(decode(await self._enter("answers", request), Answer))
             return json_response(Accepted(server_time=self.now()))
         return answer[0]
+
+
+class LooseVerifier(HTTPMessageVerifier):
+    """`created` is judged by the test's own clock."""
+
+    max_clock_skew = timedelta(days=36_500)
 
 
 class QuickServer(uvicorn.Server):
@@ -289,6 +332,7 @@ class MemoryInbox:
         self.sick = None
         self.slow = 0.0
         self.accepted_calls = []
+        self.disowned_lots = []
 
     def cursor(self, lot):
         cursor = 0
@@ -322,6 +366,9 @@ class MemoryInbox:
         with self.condition:
             numbers = sorted(self.pending)[:limit]
             return (numbers[0], tuple(self.pending[number] for number in numbers)) if numbers else (0, ())
+
+    def disowned(self, lot):
+        self.disowned_lots.append(lot)
 
     def accepted(self, lot, through):
         with self.condition:
@@ -385,6 +432,18 @@ class MemoryDesk:
         reply = CommandReply(accepted=not self.commands, detail=f"the {len(self.commands)}th")
         return self.commands.setdefault(command.command_id, reply)
 
+    def redeem(self, redeem):
+        return RedeemReply(accepted=redeem.text == "123", number=7, detail=f"by {redeem.actor}")
+
+    def sign_in(self, request):
+        if request.pin != "483920":
+            raise Refused(Code.SIGN_IN, "name or PIN is wrong")
+        time.sleep(0.05)
+        return SignedIn(session="S" * 43, operator=request.operator, role=OperatorRole.ATTENDANT, idle_seconds=300)
+
+    def sign_out(self, request):
+        return CommandReply(accepted=True)
+
 
 @pytest.fixture
 def desk():
@@ -430,6 +489,138 @@ def real_cloud(threads_clean):
     yield cloud
     if cloud.thread.is_alive():
         cloud.stop()
+
+
+class PlatesOffice:
+    """A simulated lot as a process, a real HTTP cloud, and the bridge between them; in this process, or as its own."""
+
+    def __init__(self, run, cloud):
+        self.cloud = cloud
+        self.stack = Stack(run, lots=("bay-plates",), speed=5)
+        self.stack.cloud_url = cloud.url
+        self.lot = self.stack.lots["bay-plates"]
+        self.lot.start()
+        self.bridge = None
+        self.number = 0
+
+    @property
+    def data(self):
+        return self.stack.bridge_data
+
+    @property
+    def config(self):
+        if not self.stack.bridge_config.exists():
+            self.stack.write_bridge_config()
+        return load(self.stack.bridge_config)
+
+    def edit_profile(self, old, new):
+        """Give the lot a profile of its own, with these words instead of those."""
+        seed, own = self.config.profiles[LOT], self.data.parent / "lot.toml"
+        text = seed.read_text(encoding="utf-8")
+        assert old in text
+        text = text.replace(old, new).replace("../tariffs", str(seed.parents[1] / "tariffs"))
+        own.write_text(text, encoding="utf-8")
+        config = self.stack.bridge_config.read_text(encoding="utf-8")
+        self.stack.bridge_config.write_text(config.replace(str(seed), str(own)), encoding="utf-8")
+
+    def enrol(self, **again):
+        self.cloud.codes.add("CODE-1")
+        return enrol(self.config, "CODE-1", lambda _: None, **again)
+
+    def start(self):
+        """The bridge in this process."""
+        self.bridge = Bridge(self.config)
+        self.bridge.start()
+        return self.bridge
+
+    def stop(self):
+        if self.bridge is not None:
+            self.bridge.stop()
+            self.bridge = None
+
+    def close(self):
+        self.stop()
+        self.stack.abandon()
+
+    def park(self, bay):
+        self.lot.tell("arrive", bay=bay)
+        self.lot.wait_history("plate_up", exit=bay)
+
+    def pay(self, bay, *, valid=timedelta(minutes=20), key=CLOUD_KEY):
+        """Once the bridge shows the car, the cloud has a completion for it; returns its number."""
+        stay = self.until(lambda: self.stay_of(bay))
+        self.number += 1
+        now = datetime.now(UTC).replace(microsecond=0)
+        packed = completions.sign(Completion(9, LOT, self.number, stay, yen(200), now, now + valid), key)
+        self.cloud.entries[self.number] = Entry(number=self.number, completion=to_text(packed))
+        return self.number
+
+    def stay_of(self, bay):
+        return next((view.stay for view in self.snapshot().stays if view.stay.name == bay), None)
+
+    def snapshot(self):
+        if self.bridge is not None:
+            return self.bridge.snapshot()
+        return decode(msgspec.json.encode(self.stack.snapshot()), Snapshot)
+
+    def case(self, number):
+        return next((view for view in self.snapshot().cases if view.number == number), None)
+
+    def ends(self, number, phase, seconds=15.0):
+        self.until(lambda: (case := self.case(number)) is not None and case.phase is phase, seconds)
+
+    def alarm(self, code):
+        return next((alarm for alarm in self.snapshot().alarms if alarm.code == code), None)
+
+    def order(self, bay):
+        """A release by hand, as the console gives it."""
+        return Command(
+            command_id=os.urandom(8).hex(), lot=LOT, verb=Verb.RELEASE, actor="Tanaka", reason="1 fault", exit=bay
+        )
+
+    def releases(self, bay):
+        lines = self.lot.history()
+        return sum(line["what"] == "release" and line["exit"] == bay and line["by"] == "bus" for line in lines)
+
+    def received(self, number):
+        return any(isinstance(one, Received) and one.number == number for one in self.cloud.reports)
+
+    def until(self, check, seconds=10.0):
+        end = time.monotonic() + seconds
+        while not (seen := check()):
+            assert time.monotonic() < end, "waited in vain"
+            time.sleep(0.02)
+        return seen
+
+
+@pytest.fixture
+def plates_office(tmp_path, real_cloud):
+    """The bridge is enrolled and not started."""
+    office = PlatesOffice(tmp_path / "office", real_cloud)
+    office.enrol()
+    yield office
+    office.close()
+
+
+@pytest.fixture(scope="session")
+def preload(tmp_path_factory):
+    """Compile a library that makes something of the computer go wrong; its path is for LD_PRELOAD."""
+    if not sys.platform.startswith("linux") or shutil.which("cc") is None:
+        pytest.skip("needs Linux and a C compiler")
+
+    def build(name):
+        source = Path(__file__).parent / "preload" / f"{name}.c"
+        library = tmp_path_factory.mktemp("preload") / f"{name}.so"
+        done = subprocess.run(
+            ["cc", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+        assert done.returncode == 0, done.stderr
+        return library
+
+    return build
 
 
 @pytest.fixture
@@ -492,7 +683,7 @@ def quick():
 def until():
     """Wait for a condition; what it is waiting for is in the failure."""
 
-    def wait(condition, seconds=5.0):
+    def wait(condition, seconds=20.0):
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "waited in vain"

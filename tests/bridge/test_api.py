@@ -13,14 +13,8 @@ import pytest
 import requests
 
 from bridge.local_api.api import LocalApi
-from parking.desk import (
-    Command,
-    CommandReply,
-    Event,
-    Snapshot,
-    Timeline,
-    Verb,
-)
+from parking.commands import Command, CommandReply, Verb
+from parking.desk import Event, Snapshot, Timeline
 from parking.errors import Code, Environment
 from parking.wire import Problem, decode, encode
 

@@ -4,7 +4,19 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 from bridge.board import KEPT_CASES, RING, Board
-from parking.desk import CasePhase, CaseView, CommandState, CommandView, ExitKind, ExitView, LinkView, Position
+from parking.desk import (
+    KEPT_GONE,
+    CasePhase,
+    CaseView,
+    CommandState,
+    CommandView,
+    ExitKind,
+    ExitView,
+    LinkView,
+    Position,
+    StayState,
+    StayView,
+)
 from parking.stay import NameKind, StayRef
 
 T0 = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
@@ -89,6 +101,24 @@ def test_the_board_forgets_old_cases_but_never_an_open_one() -> None:
     assert len(shown) == KEPT_CASES
     assert shown[0] == 1
     assert shown[-1] == KEPT_CASES + 49
+
+
+def test_the_latest_stays_that_have_ended_stay_on_show_apart_from_those_that_are_there() -> None:
+    board = make()
+    views = [
+        StayView(lot=1001, stay=StayRef(NameKind.BAY, str(n), T0), state=StayState.PAID, seen_at=T0)
+        for n in range(1, KEPT_GONE + 3)
+    ]
+    for view in views:
+        board.stay(view)
+        board.stay_gone(view.key)
+    board.stay_gone(views[0].key)  # known no more: nothing happens
+    shown = board.snapshot(T0)
+    assert shown.stays == ()
+    assert [view.key for view in shown.gone] == [view.key for view in views[2:]]
+    assert {view.state for view in shown.gone} == {StayState.GONE}
+    board.stay(views[-1])  # a sensor that flickered: it is there after all
+    assert views[-1].key not in [view.key for view in board.snapshot(T0).gone]
 
 
 def test_waiting_ends_with_an_event_or_with_the_bridge() -> None:

@@ -4,41 +4,38 @@ The independent record is the lot's own history: what its devices received and d
 """
 
 import os
+import re
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bridge.app import Bridge
 from bridge.config import load
-from bridge.keys import Identity, make_key, save_identity
+from bridge.enrol import adopt
+from bridge.journal import Journal
+from bridge.keys import Identity, make_key
 from demo.stack import LOTS, SimLot, Stack
+from drivers.profile import WhenDown
 from parking import completion as completions
+from parking.commands import Command, Verb, Verdict
 from parking.completion import Completion
-from parking.desk import (
-    CasePhase,
-    CaseView,
-    Command,
-    CommandState,
-    CommandView,
-    Position,
-    StayState,
-    StayView,
-    Verb,
-    Verdict,
-)
-from parking.errors import Code
+from parking.desk import CasePhase, CaseView, CommandState, CommandView, Position, StayState, StayView
+from parking.errors import Code, Environment
 from parking.money import yen
 from parking.outcome import EvidenceKind
+from parking.reports import Override, OverrideMatched, Whose
 from parking.signing import SigningKey, to_text
 from parking.stay import LotId
-from parking.wire import CompletionKey, Entry, Override
+from parking.wire import CompletionKey, Entry
 
 KEY = SigningKey.from_seed(1, bytes(range(32)))
 PLATES, GATED = LotId(1001), LotId(1002)
@@ -56,7 +53,7 @@ class Office:
         config = load(self.stack.bridge_config)
         make_key(config.data)
         keys = (CompletionKey(key_id=1, public_key=to_text(KEY.public_bytes)),)
-        save_identity(
+        adopt(
             config.data,
             Identity(
                 cloud_url=config.cloud_url, bridge_id="b1", generation=1, lots=(PLATES, GATED), completion_keys=keys
@@ -330,3 +327,96 @@ def test_a_restart_keeps_stays_and_cases(office: Office) -> None:
     assert office.stay("8").stay == other.stay
     assert office.ends(PLATES, office.deliver(other, 200)).phase is CasePhase.SETTLED
     assert (office.releases(office.plates, "7"), office.releases(office.plates, "8")) == (1, 1)
+
+
+# --- overrides that leave no orphan -----------------------------------------------------------------------------------
+
+
+def test_an_opening_for_nobody_known_waits_until_somebody_says_whose_it_was(office: Office) -> None:
+    office.park("7")
+    office.bridge.command(office.order(Verb.RELEASE, "7"))
+    (row,) = office.until(lambda: office.bridge.snapshot().unmatched)
+    office.restart()
+    assert [one.command_id for one in office.bridge.snapshot().unmatched] == [row.command_id]
+    refused = office.bridge.command(office.order(Verb.ASSIGN, whose=Whose.NOBODY, override="nonsense"))
+    assert refused.code == Code.NOT_FOUND
+    reply = office.bridge.command(office.order(Verb.ASSIGN, whose=Whose.NOBODY, override=row.command_id))
+    assert reply.accepted
+    assert office.bridge.snapshot().unmatched == ()
+    _, reports = office.bridge.reports(PLATES, 100)
+    assert any(isinstance(one, OverrideMatched) and one.command_id == row.command_id for one in reports)
+
+
+def test_a_car_may_leave_against_a_claim_only_where_the_policy_says_so(office: Office) -> None:
+    view = office.park("7")
+    order = office.order(Verb.RELEASE, "7", whose=Whose.STAY, stay=view.stay, claim=800)
+    assert office.bridge.command(order).code == Code.CLAIM_POLICY
+    assert office.releases(office.plates, "7") == 0
+
+
+def test_a_car_that_was_let_out_while_the_line_was_down_is_not_let_out_again_when_its_payment_arrives(
+    office: Office,
+) -> None:
+    view = office.park("7")
+    entry = office.paid(view, 800)
+    office.bridge.command(office.order(Verb.RELEASE, "7", whose=Whose.STAY, stay=view.stay))
+    office.until(lambda: (one := office.command_of("7")) and one.state is CommandState.CONFIRMED)
+    assert office.releases(office.plates, "7") == 1
+    office.bridge.accept(PLATES, [entry])
+    assert office.ends(PLATES, entry.number).phase is CasePhase.SETTLED
+    assert office.releases(office.plates, "7") == 1
+
+
+def test_what_was_opened_with_a_dead_journal_is_known_after_a_restart_before_its_payment_arrives(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = office.park("7")
+    entry = office.paid(view, 800)
+    order = office.order(Verb.RELEASE, "7", whose=Whose.STAY, stay=view.stay)
+    with monkeypatch.context() as patched:
+
+        def fail(self: Journal) -> None:
+            raise Environment(Code.DISK, "disk is full")
+
+        patched.setattr(Journal, "transaction", fail)
+        assert office.bridge.command(order).accepted
+        office.until(lambda: (one := office.command_of("7")) and one.state is CommandState.CONFIRMED)
+        data = office.bridge._config.data
+        office.until(
+            lambda: (data / "fallback.jsonl").exists() and b"confirmed" in (data / "fallback.jsonl").read_bytes()
+        )
+        office.bridge.stop()
+    office.bridge = Bridge(load(office.stack.bridge_config))
+    office.bridge.start()
+    assert office.bridge.command(order).accepted  # repeated by a console that got no answer: acts no more
+    office.bridge.accept(PLATES, [entry])
+    assert office.ends(PLATES, entry.number).phase is CasePhase.SETTLED
+    assert office.releases(office.plates, "7") == 1
+    assert not (data / "fallback.jsonl").exists()
+    assert len(list(data.glob("fallback-*.imported.jsonl"))) == 1
+    _, reports = office.bridge.reports(PLATES, 200)
+    assert [one.outcome for one in reports if isinstance(one, Override)] == ["confirmed"]
+
+
+def test_claims_at_the_same_moment_never_exceed_the_budget_of_the_day(office: Office) -> None:
+    view, machines = office.park("7"), office.bridge._lots[PLATES]
+    policy = replace(machines.profile.policy, when_down=WhenDown.CLAIM, loss_budget=1000)
+    machines.profile = replace(machines.profile, policy=policy)
+    orders = [office.order(Verb.RELEASE, "7", whose=Whose.STAY, stay=view.stay, claim=400) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(office.bridge.command, orders))
+    assert sorted(reply.code for reply in replies) == ["", "", *[Code.BUDGET] * 6]
+    url = next(reply.claim_url for reply in replies if reply.accepted)
+    assert re.fullmatch(r"https?://[^/]+/c/[0-9A-HJKMNP-TV-Z]{26}", url)
+
+
+def test_whose_an_opening_was_said_later_still_ends_a_payment_that_comes_after_it(office: Office) -> None:
+    view = office.park("7")
+    entry = office.paid(view, 800)
+    office.bridge.command(office.order(Verb.RELEASE, "7"))
+    (row,) = office.until(lambda: office.bridge.snapshot().unmatched)
+    said = office.order(Verb.ASSIGN, whose=Whose.STAY, stay=view.stay, override=row.command_id)
+    assert office.bridge.command(said).accepted
+    office.bridge.accept(PLATES, [entry])
+    assert office.ends(PLATES, entry.number).by == "Tanaka"
+    assert office.releases(office.plates, "7") == 1

@@ -108,3 +108,29 @@ def test_hostile_bytes_and_missing_files_are_configuration_errors(tmp_path):
 def test_both_spellings_of_this_computer_bind_loopback(tmp_path, listen):
     config = load(write(tmp_path, GOOD.replace("[cloud]", f'[api]\nlisten = "{listen}"\n[cloud]')))
     assert (config.api_host, config.api_port) == ("127.0.0.1", 8080)
+
+
+def test_there_is_no_page_in_the_lots_network_unless_an_address_is_given(tmp_path):
+    assert load(write(tmp_path, GOOD)).lot_page is None
+    given = GOOD.replace("[[lot]]", '[lot_page]\nlisten = "192.168.1.5:8080"\n\n[[lot]]', 1)
+    assert load(write(tmp_path, given)).lot_page == ("192.168.1.5", 8080)
+
+
+@pytest.mark.parametrize(
+    "listen",
+    [
+        "0.0.0.0:8080",
+        "8.8.8.8:80",
+        "192.168.1.5",
+        "192.168.1.5:0",
+        "lot.example:8080",
+        "224.0.0.1:80",
+        "192.168.1.5:65536",
+    ],
+)
+def test_the_lots_page_never_listens_to_the_world(tmp_path, listen):
+    given = GOOD.replace("[[lot]]", f'[lot_page]\nlisten = "{listen}"\n\n[[lot]]', 1)
+    with pytest.raises(Environment) as refused:
+        load(write(tmp_path, given))
+    assert refused.value.code is Code.CONFIG
+    assert "$.lot_page.listen" in refused.value.detail

@@ -1,13 +1,18 @@
 """The local API's door stays shut to web pages, strangers, floods and garbage, and says why."""
 
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 import requests
 
+from bridge.local_api import api as local_api
+from bridge.local_api import http_server
 from bridge.local_api.api import LocalApi
-from parking.desk import Command, Verb
+from bridge.local_api.door import Door
+from parking.commands import Command, CommandReply, SignedIn, SignIn, SignOut, Verb
 from parking.wire import Problem, decode, encode
 
 
@@ -115,6 +120,19 @@ def test_another_host_is_refused_whatever_it_resolves_to(api, desk, call, host):
     assert problem(response).code == "unauthorized"
 
 
+def test_who_is_turned_away_is_logged_and_a_flood_costs_one_line(api, call, caplog):
+    with caplog.at_level("WARNING", "bridge.local_api.door"):
+        for _ in range(20):
+            call(api, "/v1/snapshot", headers={"Authorization": "Bearer guess", "Host": "x"})
+    told = [record.getMessage() for record in caplog.records if record.name == "bridge.local_api.door"]
+    assert len(told) <= 1
+    assert "guess" not in caplog.text
+    door = Door(None, "t", frozenset())
+    for status in (401, 401, 421):
+        door._tell(status)
+    assert dict(door._told).keys() == {401, 421}
+
+
 def test_localhost_by_name_is_ours(api, desk, call):
     port = api.url.rpartition(":")[2]
     assert call(api, "/v1/snapshot", headers={"Host": f"localhost:{port}"}).status_code == 200
@@ -193,3 +211,116 @@ def test_hostile_bytes_do_not_stop_it(api, desk, call):
             while one.recv(4096):
                 pass
     assert call(api, "/v1/snapshot").status_code == 200
+
+
+# --- signing in ------------------------------------------------------------------------------------------------------
+
+
+def hand_in(call, api, path, message):
+    return call(api, path, "POST", data=encode(message), headers={"Content-Type": "application/json"})
+
+
+def test_signing_in_and_out_answers_in_the_agreed_messages(api, desk, call):
+    signed = hand_in(call, api, "/v1/sign-in", SignIn(operator="佐藤", pin="483920"))
+    assert signed.status_code == 200
+    assert signed.headers["Cache-Control"] == "no-store"
+    assert decode(signed.content, SignedIn).operator == "佐藤"
+    out = hand_in(call, api, "/v1/sign-out", SignOut(session="S" * 43))
+    assert decode(out.content, CommandReply).accepted
+
+
+def test_a_wrong_pin_is_403_and_comes_back_in_nothing(api, desk, call):
+    response = hand_in(call, api, "/v1/sign-in", SignIn(operator="佐藤", pin="739104"))
+    assert response.status_code == 403
+    assert problem(response).code == "sign-in"
+    assert "739104" not in response.text
+
+
+@pytest.mark.parametrize("body", [b'{"schema":1,"operator":"a","pin":739104}', b'{"schema":1,"pin":"739104"', b"[]"])
+def test_a_malformed_sign_in_does_not_echo_the_pin(api, desk, call, body):
+    response = call(api, "/v1/sign-in", "POST", data=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
+    assert "739104" not in response.text
+
+
+@pytest.mark.parametrize("path", ["/v1/sign-in", "/v1/sign-out"])
+@pytest.mark.parametrize(
+    ("headers", "status"), [({"Authorization": None}, 401), ({"Origin": "null"}, 403), ({"Host": "evil.example"}, 421)]
+)
+def test_the_door_stands_before_signing_in_too(api, desk, call, path, headers, status):
+    assert call(api, path, "POST", data=b"{}", headers=headers).status_code == status
+    assert call(api, path).status_code == 405
+
+
+def test_a_flood_of_pins_is_bounded_and_keeps_no_order_waiting(api, desk, call):
+    with ThreadPoolExecutor(16) as crowd:
+        tries = [crowd.submit(hand_in, call, api, "/v1/sign-in", SignIn(operator="x", pin="483920")) for _ in range(48)]
+        began = time.monotonic()
+        assert post(call, api, encode(order())).status_code == 200
+        took = time.monotonic() - began
+        codes = [one.result().status_code for one in tries]
+    assert set(codes) == {200, 429}  # four wait at most, 50 ms each
+    assert took < 1.5  # all 48, one after the other, would take 2.4 s
+
+
+# --- time ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    monkeypatch.setattr(http_server, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(local_api, "BODY_SECONDS", 0.3)
+
+
+def ended_within(one, seconds, drip=b""):
+    """Whether the server ends the connection, although a byte comes every now and then."""
+    deadline = time.monotonic() + seconds
+    one.settimeout(0.05)
+    while time.monotonic() < deadline:
+        try:
+            if one.recv(4096) == b"":
+                return True
+        except TimeoutError:
+            pass
+        except OSError:
+            return True
+        try:
+            if drip:
+                one.sendall(drip)
+        except OSError:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /v1/snap", b"GET /v1/snapshot HTTP/1.1\r\nHost: x\r\nX: "])
+def test_a_connection_that_never_says_what_it_wants_is_ended(api, desk, hasty, begun):
+    with socket.create_connection(("127.0.0.1", int(api.url.rpartition(":")[2])), timeout=5) as one:
+        one.sendall(begun)
+        assert ended_within(one, 5, drip=b"a" if begun else b"")
+
+
+def test_a_second_request_must_come_in_time_too(api, desk, token, hasty):
+    host = api.url.removeprefix("http://")
+    whole = f"GET /v1/snapshot HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token()}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", int(host.partition(":")[2])), timeout=5) as one:
+        one.sendall(whole)
+        assert one.recv(65_536).startswith(b"HTTP/1.1 200")
+        one.sendall(b"GET /v1/snap")
+        assert ended_within(one, 3, drip=b"a")
+
+
+def test_a_body_that_drips_is_refused_in_time(api, desk, token, hasty):
+    host = api.url.removeprefix("http://")
+    head = f"POST /v1/commands HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token()}\r\n"
+    with socket.create_connection(("127.0.0.1", int(host.partition(":")[2])), timeout=5) as one:
+        one.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 5000\r\n\r\n{{".encode())
+        assert one.recv(100).startswith(b"HTTP/1.1 400")
+    assert desk.commands == {}
+
+
+def test_an_event_stream_is_not_ended_for_being_long(api, desk, token, hasty):
+    host = api.url.removeprefix("http://")
+    head = f"GET /v1/events?after=0 HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token()}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", int(host.partition(":")[2])), timeout=5) as one:
+        one.sendall(head.encode())
+        assert not ended_within(one, 1.0)

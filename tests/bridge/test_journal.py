@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from sqlite_utils import Database
 
 from bridge.case import Case
 from bridge.journal import PRAGMAS, Journal
+from bridge.schema import migrations
 from bridge.stays import KnownStay
 from parking.desk import CasePhase, CommandState, CommandView
 from parking.errors import Code, Environment
+from parking.reports import DeviceHealth
 from parking.stay import LotId, NameKind, StayRef
-from parking.wire import DeviceHealth
 
 NOW = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 LOT = LotId(1001)
@@ -208,4 +210,148 @@ def test_sqlite_errors_inside_a_transaction_tell_blame(path: Path) -> None:
         put_and_fail(journal, sqlite3.OperationalError("database or disk is full"))
     assert caught.value.code is Code.DISK
     assert journal.open_cases() == []
+    journal.close()
+
+
+def aside(path: Path) -> list[Path]:
+    return sorted(path.parent.glob("journal.corrupt-*Z.db"))
+
+
+def test_a_patient_journal_keeps_a_damaged_file_aside_and_begins_afresh(path: Path) -> None:
+    path.write_bytes(b"this is no database, and the only copy of something" * 100)
+    before = path.read_bytes()
+    journal = Journal(path, patient=True)
+    assert journal.trouble is not None
+    assert not journal.readable
+    assert journal.mend(NOW)
+    assert [file.read_bytes() for file in aside(path)] == [before]
+    assert journal.aside == aside(path)[0]
+    assert (journal.trouble, journal.generation(LOT), journal.open_cases()) == (None, 0, [])
+    journal.close()
+
+
+def test_a_file_that_turns_out_damaged_while_in_use_takes_nothing_more_and_is_kept(path: Path) -> None:
+    journal = Journal(path)
+    with journal.transaction() as tx:
+        for number in range(1, 400):
+            tx.put_case(case(number), b"packed")
+    journal._db.execute("pragma wal_checkpoint(truncate)").fetchall()
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xa5" * (size - 4096))
+    spoiled = path.read_bytes()
+    journal._db.execute("pragma shrink_memory").fetchall()
+    with pytest.raises(Environment) as caught:
+        journal.case(LOT, 200)
+    assert caught.value.code is Code.JOURNAL
+    with pytest.raises(Environment), journal.transaction() as tx:
+        tx.put_counter("x", 1)
+    assert journal.mend(NOW)
+    assert [file.read_bytes() for file in aside(path)] == [spoiled]
+    assert journal.case(LOT, 200) is None
+    journal.close()
+
+
+def test_a_log_without_its_file_is_kept_aside_too(path: Path) -> None:
+    wal = path.with_name("journal.db-wal")
+    wal.write_bytes(b"committed, and not yet in the file")
+    with pytest.raises(Environment):
+        Journal(path)
+    journal = Journal(path, patient=True)
+    assert journal.mend(NOW)
+    assert [file.name for file in path.parent.glob("*corrupt*-wal")] != []
+    journal.close()
+
+
+def test_a_removed_file_is_noticed(path: Path) -> None:
+    journal = Journal(path)
+    journal.look()
+    assert journal.trouble is None
+    path.unlink()
+    journal.look()
+    assert journal.trouble is not None
+    assert journal.mend(NOW)
+    assert path.exists()
+    journal.close()
+
+
+def test_a_journal_in_trouble_takes_nothing_until_it_is_mended(path: Path) -> None:
+    journal = Journal(path)
+    with pytest.raises(Environment):
+        put_and_fail(journal, sqlite3.OperationalError("database or disk is full"))
+    with pytest.raises(Environment) as caught, journal.transaction() as tx:
+        tx.put_counter("x", 1)
+    assert caught.value.code is Code.DISK
+    assert journal.counters("x") == {}
+    assert journal.mend(NOW)
+    with journal.transaction() as tx:
+        tx.put_counter("x", 1)
+    assert journal.counters("x") == {"": 1}
+    journal.close()
+
+
+def test_a_journal_of_a_newer_version_is_refused_and_left_as_it_is(path: Path) -> None:
+    Journal(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("insert into _sqlite_migrations (migration_set, name, applied_at) values (?,?,?)", NEWER)
+    db.close()
+    before = path.read_bytes()
+    patient = Journal(path, patient=True)
+    assert not patient.mend(NOW)
+    assert patient.trouble is not None
+    assert "newer version" in patient.trouble.detail
+    assert patient.trouble.code is Code.JOURNAL
+    assert (path.read_bytes(), aside(path)) == (before, [])
+
+
+NEWER = ("bridge-journal", "from_next_year", "2027-01-01")
+
+
+def test_an_older_journal_is_copied_then_brought_up_to_date_with_its_birth_mark(path: Path) -> None:
+    db = Database(str(path))
+    migrations.apply(db, stop_before="birth_marks")
+    for name in ("report:1001:2", "report:1001:11", "report:1002:3", "cursor:1001"):
+        db.execute("insert into counters (name, value) values (?, 5)", (name,))
+    db.conn.commit()
+    db.close()
+    journal = Journal(path)
+    assert (journal.generation(LOT), journal.generation(LotId(1002))) == (11, 3)
+    journal.close()
+    with sqlite3.connect(path.with_name("journal.before-birth_marks.db")) as copy:
+        names = {name for (name,) in copy.execute("select name from counters")}
+    copy.close()
+    assert names == {"report:1001:2", "report:1001:11", "report:1002:3", "cursor:1001"}
+
+
+def test_a_migration_that_fails_leaves_the_journal_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    db = Database(str(path))
+    migrations.apply(db, stop_before="birth_marks")
+    db.close()
+
+    def bad(db: Database) -> None:
+        db.execute("insert into counters (name, value) values ('half', 1)")
+        raise sqlite3.OperationalError("database or disk is full")
+
+    (step,) = (one for one in migrations._migrations if one.name == "birth_marks")
+    monkeypatch.setattr(step, "fn", bad)
+    with pytest.raises(Environment):
+        Journal(path)
+    monkeypatch.undo()
+    journal = Journal(path)
+    assert journal.counters("half") == {}
+    journal.close()
+
+
+def test_a_journal_that_is_older_than_its_reports_loses_its_birth_mark(path: Path) -> None:
+    journal = Journal(path)
+    with journal.transaction() as tx:
+        tx.mark(LOT, 1)
+        tx.report(LOT, 1, report("a"))
+        tx.accepted(LOT, 1, 1)
+    assert journal.generation(LOT) == 1
+    with journal.transaction() as tx:
+        tx.report(LOT, 1, report("b"))
+        tx.accepted(LOT, 1, 3)
+    assert (journal.generation(LOT), journal.reports(LOT, 1, 9)) == (0, (2, (report("b"),)))
     journal.close()

@@ -1,13 +1,14 @@
 """The relay's rules, one by one (promises P2, P5, P6 and the money rules of a booked case)."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
 
-from bridge import relay
+from bridge import events, relay
 from bridge.case import Case, Step
-from bridge.relay import (
+from bridge.events import (
     Act,
     Decided,
     Due,
@@ -23,10 +24,15 @@ from bridge.relay import (
     Scene,
     Start,
 )
+from bridge.views import case_report, case_view
 from drivers.base import Applied, Refused, Retry, Uncertain
-from parking.desk import CasePhase, Verdict
+from parking.commands import Verdict
+from parking.desk import CasePhase
 from parking.errors import Code
+from parking.money import Yen
 from parking.outcome import Evidence, EvidenceKind, Level
+from parking.reports import Refused as RefusedReport
+from parking.reports import Settled
 from parking.stay import LotId, NameKind, StayRef
 
 NOW = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
@@ -61,8 +67,8 @@ def fresh() -> Case:
     )
 
 
-def walk(case: Case, *events: relay.RelayEvent, on: Scene | None = None, now: datetime = NOW) -> relay.Decision:
-    effects: tuple[relay.Effect, ...] = ()
+def walk(case: Case, *events: events.Event, on: Scene | None = None, now: datetime = NOW) -> relay.Decision:
+    effects: tuple[events.Effect, ...] = ()
     for event in events:
         case, effects = relay.step(case, event, now, on or scene())
     return case, effects
@@ -96,6 +102,46 @@ def test_an_observed_release_settles_with_its_evidence() -> None:
     assert case.phase is CasePhase.SETTLED
     assert case.evidence == (ECHO, SEEN)
     assert effects == ()
+
+
+def test_what_the_machine_took_is_what_is_charged() -> None:
+    case, _ = walk(sending(), Finished(1, Applied(Level.PHYSICALLY_OBSERVED, (ECHO, SEEN), credited=Yen(200))))
+    assert (case.phase, case.charged, case_view(case).amount) == (CasePhase.SETTLED, 200, 200)
+    assert isinstance(report := case_report(case, NOW), Settled)
+    assert report.credited == 200
+
+
+def test_a_person_who_settles_a_doubt_charges_no_more_than_the_machine_can_have_taken() -> None:
+    doubt, _ = walk(sending(), Finished(1, Uncertain("the third coin is not known", credited=Yen(200))))
+    case, _ = walk(doubt, Decided(Verdict.SETTLED, "Tanaka", "the station gave the ticket back"))
+    assert (case.phase, case.charged) == (CasePhase.SETTLED, 200)
+    assert walk(sending(), Finished(1, Applied(Level.PHYSICALLY_OBSERVED, (SEEN,))))[0].charged == case.amount
+
+
+class TestAMachineThatMayTakeLess:
+    on = dataclasses.replace(scene(Step.SETTLE), partial=True)
+
+    def interrupted(self) -> Case:
+        case, _ = walk(sending(self.on), Start(), on=self.on)
+        assert (case.phase, case.code) == (CasePhase.IN_DOUBT, Code.INTERRUPTED)
+        return case
+
+    def test_charges_nothing_if_nobody_knows_how_much_it_took(self) -> None:
+        """A bridge that died among the coins: the driver agreed to 3,000 at most, and owes what nobody can tell."""
+        case, _ = walk(self.interrupted(), Decided(Verdict.SETTLED, "Tanaka", "it gave the ticket back"), on=self.on)
+        assert (case.phase, case.charged) == (CasePhase.SETTLED, 0)
+        assert isinstance(report := case_report(case, NOW), RefusedReport)
+        assert (report.code, report.by) == (Code.NOT_OBSERVED, "Tanaka")
+
+    def test_charges_all_of_it_if_its_witness_says_that_all_was_taken(self) -> None:
+        case, _ = walk(self.interrupted(), Proof(1, Finding.OURS, (SEEN,)), on=self.on)
+        assert isinstance(report := case_report(case, NOW), Settled)
+        assert (case.charged, report.credited) == (case.amount, None)
+
+
+def test_a_free_exit_is_settled_although_nothing_is_charged() -> None:
+    case, _ = walk(replace(sending(), amount=0), Finished(1, Applied(Level.PHYSICALLY_OBSERVED, (SEEN,))))
+    assert isinstance(case_report(case, NOW), Settled)
 
 
 def test_an_echo_alone_is_not_a_release() -> None:
@@ -137,18 +183,99 @@ def test_a_proof_that_nothing_acted_lets_a_driver_that_allows_it_go_again(retry:
     assert effects == (Act(case),)
 
 
+def test_a_driver_that_says_never_is_not_told_again_whatever_seems_proven() -> None:
+    on = scene(retry=Retry.NEVER)
+    case, effects = walk(doubtful(on), Proof(1, Finding.NOT_ACTED, (), "it is closed"), on=on)
+    assert (case.phase, case.detail, effects) == (CasePhase.IN_DOUBT, "it is closed", ())
+
+
 def test_even_a_safe_driver_is_not_driven_for_ever() -> None:
     on, case = scene(retry=Retry.SAFE), fresh()
     case, effects = walk(case, Start(), on=on)
     sent = 0
     while any(isinstance(effect, Act) for effect in effects):
+        assert sent < relay.MOST_SENDS
         case, _ = walk(case, Intending(case.attempt, b"x", None), on=on)
         sent += 1
         case, effects = walk(
             case, Finished(case.attempt, Uncertain("?")), Proof(case.attempt, Finding.NOT_ACTED, ()), on=on
         )
     assert sent == relay.MOST_SENDS
+    assert (case.phase, case.code) == (CasePhase.REFUSED, Code.DEVICE_UNAVAILABLE)
+
+
+@pytest.mark.parametrize("late", [timedelta(minutes=21), timedelta(minutes=21, days=3)])
+def test_what_is_proven_undone_and_has_expired_is_voided_without_a_person(late: timedelta) -> None:
+    on = scene(retry=Retry.QUERY_FIRST)
+    case, effects = walk(doubtful(on), Proof(1, Finding.NOT_ACTED, ()), on=on, now=NOW + late)
+    assert (case.phase, case.code, effects) == (CasePhase.REFUSED, Code.EXPIRED, ())
+
+
+def test_what_a_device_knows_by_its_sequence_number_is_told_again_under_the_same_one() -> None:
+    on = scene(retry=Retry.SAME_SEQUENCE)
+    case, effects = walk(doubtful(on), Proof(1, Finding.UNKNOWN, ()), on=on)
+    assert effects == (Act(case),)
+    assert (case.attempt, case.sequence) == (2, 1)
+    for attempt in range(2, relay.MOST_SENDS + 1):
+        case, _ = walk(case, Intending(attempt, b"x", None), Finished(attempt, Uncertain("?")), on=on)
+        assert case.sequence == 1
+        case, effects = walk(case, Proof(attempt, Finding.UNKNOWN, ()), on=on)
+    assert (case.phase, effects) == (CasePhase.IN_DOUBT, ())
+    assert walk(case, Proof(case.attempt, Finding.OURS, (SEEN,)), on=on)[0].phase is CasePhase.SETTLED
+
+
+def test_a_number_under_which_nothing_was_sent_is_not_used_again() -> None:
+    on = scene(retry=Retry.SAME_SEQUENCE)
+    case, _ = walk(sending(on), NothingSent(1, Code.PORT_BUSY, "busy"), Start(), Intending(2, b"x", None), on=on)
+    assert (case.attempt, case.sequence) == (2, 2)
+
+
+def told_again(on: Scene) -> Case:
+    """Told once without an answer, and about to be told again under the same number."""
+    return walk(doubtful(on), Proof(1, Finding.UNKNOWN, ()), on=on)[0]
+
+
+def test_a_number_stays_while_its_repetition_waits_for_the_port() -> None:
+    """Found by the simulation: without it the repetition got a number of its own, and the machine booked twice."""
+    on = scene(retry=Retry.SAME_SEQUENCE)
+    case, _ = walk(told_again(on), NothingSent(2, Code.PORT_BUSY, "busy"), Start(), Intending(3, b"x", None), on=on)
+    assert (case.attempt, case.sequence) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    "event", [Finished(2, Refused(Code.ALREADY_PAID, "paid")), NothingSent(2, Code.PORT_BUSY, "busy")]
+)
+def test_what_was_told_before_without_an_answer_is_never_refused_by_a_repetition(event: events.Event) -> None:
+    """Found by the simulation: the machine was paid, the car gone, by our own first telling; the money went back."""
+    on = scene(retry=Retry.SAME_SEQUENCE)
+    case, _ = walk(told_again(on), event, on=on, now=NOW + timedelta(minutes=19))
     assert case.phase is CasePhase.IN_DOUBT
+
+
+def test_a_port_that_hung_and_comes_back_tells_the_truth_about_its_attempt() -> None:
+    hung = walk(sending(), Finished(1, Uncertain("hangs", Code.PORT_HUNG)))[0]
+    done, _ = walk(hung, Finished(1, Applied(Level.PHYSICALLY_OBSERVED, (SEEN,))))
+    assert (done.phase, done.evidence) == (CasePhase.SETTLED, (SEEN,))
+    undone, _ = walk(hung, Finished(1, Refused(Code.DEVICE_REFUSED, "no")))
+    assert undone.phase is CasePhase.REFUSED
+    assert walk(hung, Finished(1, Uncertain("?"))) == (hung, ())
+    assert walk(hung, Finished(0, Applied(Level.PHYSICALLY_OBSERVED, (SEEN,)))) == (hung, ())
+
+
+def test_a_car_that_leaves_while_its_release_is_being_sent_proves_it_later() -> None:
+    case, _ = walk(sending(), Left("the car of 7 has left"))
+    assert case.phase is CasePhase.SENDING
+    case, _ = walk(case, Finished(1, Uncertain("no reply")))
+    assert case.phase is CasePhase.SETTLED
+    assert case.evidence[-1].text == "the car of 7 has left"
+
+
+def test_a_car_that_left_says_nothing_about_who_paid_but_the_witness_is_asked_at_once() -> None:
+    on = scene(Step.SETTLE)
+    later = NOW + timedelta(seconds=20)
+    case, _ = walk(doubtful(on), Due(), on=on)
+    case, effects = walk(case, Left("gone"), on=on, now=later)
+    assert (case.phase, case.due, effects) == (CasePhase.IN_DOUBT, later, ())
 
 
 def test_proof_that_it_was_us_settles() -> None:
@@ -296,7 +423,7 @@ class TestBooked:
             Finished(2, Uncertain("?")),
         ],
     )
-    def test_is_never_refused_by_the_gate(self, event: relay.RelayEvent) -> None:
+    def test_is_never_refused_by_the_gate(self, event: events.Event) -> None:
         case, _ = walk(self.booked(), event, on=self.on)
         assert case.phase is CasePhase.IN_DOUBT
 
@@ -316,6 +443,26 @@ class TestBooked:
         case, effects = walk(case, Proof(2, Finding.NOT_ACTED, ()), on=self.on)
         assert effects == (Act(case),)
 
+    def test_a_gate_that_says_no_is_asked_six_times_at_most_and_ever_more_slowly(self) -> None:
+        case, tries, waits = self.booked(), 0, []
+        on = scene(Step.SETTLE, Step.RELEASE, retry=Retry.QUERY_FIRST)
+        while case.phase is CasePhase.CHECKING:
+            tries += 1
+            case, _ = walk(case, Finished(case.attempt, Refused(Code.DEVICE_REFUSED, "no")), on=on)
+            assert case.due is not None
+            waits.append((case.due - NOW).total_seconds())
+            case, _ = walk(case, Proof(case.attempt, Finding.NOT_ACTED, ()), on=on)
+        assert (tries, case.phase) == (relay.MOST_SENDS, CasePhase.IN_DOUBT)
+        assert waits == sorted(waits)
+        assert waits[0] >= 1
+
+    def test_after_its_time_a_booked_payment_waits_for_a_person_and_is_not_asked_about_in_a_loop(self) -> None:
+        on = scene(Step.SETTLE, Step.RELEASE, retry=Retry.QUERY_FIRST)
+        case, _ = walk(self.booked(), Finished(2, Refused(Code.DEVICE_REFUSED, "no")), on=on)
+        late = case.valid_until + timedelta(seconds=1)
+        after, effects = walk(case, Proof(2, Finding.NOT_ACTED, (), "shut"), on=on, now=late)
+        assert (after.phase, after.due, effects) == (CasePhase.IN_DOUBT, case.due, ())
+
     def test_a_crash_between_booking_and_release_goes_on_with_the_release(self) -> None:
         case, effects = walk(self.booked(), Start(), on=self.on)
         assert (case.step, case.phase) == (Step.RELEASE, CasePhase.CHECKING)
@@ -323,5 +470,5 @@ class TestBooked:
 
 
 def test_a_driver_that_crashes_leaves_a_doubt_only_after_its_intent() -> None:
-    assert isinstance(relay.failed(1, False, RuntimeError("x")), NothingSent)
-    assert isinstance(relay.failed(1, True, RuntimeError("x")), Finished)
+    assert isinstance(events.failed(1, False, RuntimeError("x")), NothingSent)
+    assert isinstance(events.failed(1, True, RuntimeError("x")), Finished)

@@ -19,9 +19,10 @@ from bridge.uplink.feed import Intake
 from bridge.uplink.pace import Backoff, Pace
 from bridge.uplink.uplink import Uplink
 from parking.errors import Code, Environment
+from parking.reports import DeviceHealth, Received
 from parking.signing import SigningKey
 from parking.stay import NameKind
-from parking.wire import Accepted, Answer, Ask, DeviceHealth, Entry, NotFound, Received, encode
+from parking.wire import Accepted, Answer, Ask, Entry, NotFound, encode
 
 LOT = 1001
 

@@ -1,6 +1,7 @@
 """One thread per port: urgent jobs first, rounds in between, and no job can stop it."""
 
 import threading
+import time
 
 import pytest
 
@@ -44,3 +45,41 @@ def test_a_busy_port_is_reported_when_stopping() -> None:
     assert not worker.stop(0.05)
     hold.set()
     assert worker.stop(5)
+
+
+def test_what_waits_behind_a_hung_job_is_withdrawn_and_not_run_when_the_port_comes_back() -> None:
+    worker, hold, ran, said = PortWorker("test", 0.05), threading.Event(), [], []
+    worker.submit(Urgency.ACT, lambda: hold.wait(5) and None, stuck=lambda: said.append("stuck"))
+    worker.start()
+    worker.submit(Urgency.BY_HAND, lambda: ran.append("order"), withdrawn=lambda: said.append("order"))
+    worker.submit(Urgency.LOOK, lambda: ran.append("kept"))
+    worker.withdraw()
+    assert (worker.hung(), said) == (None, [])
+    time.sleep(0.1)
+    assert (worker.hung() or 0) > 0.05
+    worker.withdraw()
+    worker.withdraw()
+    assert said == ["stuck", "order"]
+    worker.submit(Urgency.ACT, lambda: ran.append("late"), withdrawn=lambda: said.append("late"))
+    assert said == ["stuck", "order", "late"]
+    back = threading.Event()
+    hold.set()
+    worker.submit(Urgency.ASK, back.set)
+    assert back.wait(5)
+    assert (worker.hung(), ran) == (None, ["kept"])
+    assert worker.stop(5)
+
+
+def test_a_round_that_hangs_holds_up_its_own_port_only() -> None:
+    hung, other, hold, ran = PortWorker("a", 0.05), PortWorker("b", 0.05), threading.Event(), threading.Event()
+    hung.every(1.0, lambda: hold.wait(5) and None)
+    hung.start()
+    other.start()
+    time.sleep(0.1)
+    assert hung.hung() is not None
+    other.submit(Urgency.BY_HAND, ran.set)
+    assert ran.wait(5)
+    assert other.hung() is None
+    hold.set()
+    assert hung.stop(5)
+    assert other.stop(5)

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from http_message_signatures import HTTPMessageSigner, HTTPSignatureKeyResolver, algorithms
 from sqlalchemy import select
 
-from cloud import app, enrolment, lots, server
+from cloud import app, approval, enrolment, lots, phone, server
 from cloud.config import CloudConfig, Listen, Payments, Timing, completion_keys
 from cloud.payments.base import HostedPage, PaymentRequest, ProviderEvent, ProviderState
 from cloud.schema import payments
@@ -28,9 +28,10 @@ from cloud.store import Store
 from parking.completion import Completion, verify
 from parking.errors import BadMessage, Code
 from parking.money import Yen
-from parking.signing import KeyRing, SigningKey, from_text, to_text
+from parking.reports import Report, ReportBatch, StayOpened
+from parking.signing import KeyRing, SigningKey, fingerprint, from_text, to_text
 from parking.stay import NameKind, StayRef
-from parking.wire import EnrolReply, EnrolRequest, Message, Report, ReportBatch, StayOpened, decode, encode
+from parking.wire import EnrolPending, EnrolReply, EnrolRequest, Message, decode, encode
 
 SEEDS = Path(__file__).parents[2] / "seeds"
 PLATES, GATED = SEEDS / "lots" / "bay-plates.toml", SEEDS / "lots" / "gated-host.toml"
@@ -84,6 +85,7 @@ class ShelfProvider:
 
     async def capture(self, order_id: str, provider_ref: str, amount: Yen) -> ProviderEvent:
         self._act("capture", order_id, ProviderState.CAPTURED)
+        self.books[order_id] = (self.books[order_id][0], amount)
         return self._event(order_id)
 
     async def void(self, order_id: str, provider_ref: str) -> ProviderEvent:
@@ -97,6 +99,10 @@ class ShelfProvider:
     async def query(self, order_id: str, provider_ref: str) -> ProviderEvent:
         self._act("query", order_id, None)
         return self._event(order_id)
+
+    async def changed_since(self, since: datetime) -> list[ProviderEvent]:
+        self._act("changed_since", "", None)
+        return [self._event(order_id) for order_id in self.books]
 
     def parse_webhook(self, headers: Mapping[str, str], body: bytes, now: datetime) -> ProviderEvent:
         raise BadMessage(Code.BAD_SIGNATURE, "the shelf sends no webhooks")
@@ -119,6 +125,7 @@ class LotBridge:
 
     url: str
     key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+    pending: EnrolPending | None = None
     reply: EnrolReply | None = None
     seq: int = 0
     http: requests.Session = field(default_factory=requests.Session)
@@ -136,8 +143,24 @@ class LotBridge:
         asked = EnrolRequest(code=code, public_key=self.public_key, name="office", software="test")
         answer = self.http.post(f"{self.url}/bridge/v1/enrol", data=encode(asked), timeout=5)
         if answer.ok:
+            self.pending = decode(answer.content, EnrolPending)
+        return answer
+
+    def fetch(self) -> requests.Response:
+        """Ask what came of the enrolment."""
+        answer = self.get("/bridge/v1/enrolment")
+        if answer.ok:
             self.reply = decode(answer.content, EnrolReply)
         return answer
+
+    @property
+    def id(self) -> str:
+        return self.pending.bridge_id if self.pending else "b0"
+
+    @property
+    def fingerprint(self) -> str:
+        """As the lot's screen shows it."""
+        return fingerprint(SigningKey(1, self.key).public_bytes)
 
     def signed(
         self,
@@ -157,7 +180,7 @@ class LotBridge:
         prepared.headers["Content-Digest"] = f"sha-256=:{digest}:"
         HTTPMessageSigner(signature_algorithm=algorithms.ED25519, key_resolver=_Resolver(self.key)).sign(
             prepared,
-            key_id=key_id or (self.reply.bridge_id if self.reply else "b0"),
+            key_id=key_id or self.id,
             created=created or now(),
             nonce=nonce or secrets.token_hex(12),
             tag=tag,
@@ -227,9 +250,27 @@ class RunningCloud:
 
         return str(self.do(make()))
 
-    def bridge(self, *lot: int) -> LotBridge:
+    def waiting(self, *lot: int) -> LotBridge:
+        """A bridge that has used a code and is not approved."""
         made = LotBridge(self.url)
         assert made.enrol(self.code(*lot)).status_code == 200
+        return made
+
+    def let_in(self, bridge: LotBridge, shown: str = "", by: str = "Sato") -> None:
+        """Approve a bridge by the fingerprint that its lot shows."""
+
+        async def work() -> None:
+            async with self.cloud.store.write() as tx:
+                shows = shown or bridge.fingerprint
+                await approval.approve(tx, self.cloud.orders, bridge.id, shows, by, self.clock())
+
+        self.do(work())
+
+    def bridge(self, *lot: int) -> LotBridge:
+        """A bridge that serves its lots."""
+        made = self.waiting(*lot)
+        self.let_in(made)
+        assert made.fetch().status_code == 200
         return made
 
     def order(self, token: str) -> str:
@@ -298,7 +339,7 @@ def running(config: CloudConfig, provider: ShelfProvider) -> Iterator[RunningClo
 
     async def serve() -> None:
         loops.append(asyncio.get_running_loop())
-        cloud = app.build(config, keys, {provider.name: provider}, url, (), clock)
+        cloud = app.build(config, keys, {provider.name: provider}, url, phone.routes, clock)
         made.append(cloud)
         await cloud.store.migrate()
         servers.append(server.Server(cloud.app, ready.set, cloud.store.bells.close))

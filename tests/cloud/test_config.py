@@ -29,7 +29,7 @@ def test_the_least_configuration_has_sensible_defaults(tmp_path):
     config = load(tmp_path / "cloud.toml")
     assert config.database_url == f"sqlite+aiosqlite:///{tmp_path / 'cloud.sqlite3'}"
     assert config.key_file == str(tmp_path / "completion-key.json")
-    assert (config.timing.authorization_minutes, config.timing.poll_seconds) == (30, (5, 15, 60, 300))
+    assert (config.timing.authorization_minutes, config.timing.poll_seconds) == (2880, (5, 15, 60, 300))
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,17 @@ def test_the_least_configuration_has_sensible_defaults(tmp_path):
         (LEAST.replace("0123456789abcdef", "short"), "$.payments.webhook_secret"),
         ('public_url = "https://pay.example/x"\n' + LEAST, "$.public_url"),
         ('database_url = "mysql://x"\n' + LEAST, "$.database_url"),
-        ("[timing]\ncompletion_valid_minutes = 40\n" + LEAST, "$.timing.completion_valid_minutes"),
+        (
+            "[timing]\ncompletion_valid_minutes = 40\nauthorization_minutes = 30\n" + LEAST,
+            "$.timing.completion_valid_minutes",
+        ),
+        ("[timing]\nvoid_after_hours = 5.9\n" + LEAST, "$.timing.void_after_hours"),
+        ("[timing]\nvoid_after_hours = 48.1\n" + LEAST, "$.timing.void_after_hours"),
         ("[timing]\npoll_seconds = []\n" + LEAST, "$.timing.poll_seconds"),
         ("[payments", "not TOML"),
+        ('public_url = "http://pay.example"\n' + LEAST, "$.public_url"),
+        (LEAST.replace("http://127.0.0.1:1", "http://psp.example"), "$.payments.url"),
+        (LEAST.replace("http://127.0.0.1:1", "http://127.0.0.1.example"), "$.payments.url"),
         ("", "payments"),
     ],
 )

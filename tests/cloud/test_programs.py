@@ -18,7 +18,8 @@ import segno
 
 from cloud.__main__ import main
 from parking.outcome import Level
-from parking.wire import FeedBatch, Received, Settled, decode
+from parking.reports import Received, Settled
+from parking.wire import FeedBatch, decode
 
 ROOT = Path(__file__).parents[2]
 SECRET, KEY = "a-secret-of-the-test", "an-api-key"
@@ -61,6 +62,12 @@ class Programs:
     def serve(self) -> tuple[subprocess.Popen[bytes], str]:
         return self.start("cloud.json", "serve", "--config", str(self.config))
 
+    def enrol(self, bridge, lot: str) -> None:
+        assert bridge.enrol(self.run("enrol-code", lot).stdout).status_code == 200
+        approved = self.run("bridge", "approve", bridge.id, "--fingerprint", bridge.fingerprint, "--by", "Sato")
+        assert approved.returncode == 0, approved.stderr
+        assert bridge.fetch().ok
+
     def end(self) -> None:
         for started in self.started:
             if started.poll() is None:
@@ -95,7 +102,7 @@ def test_a_phone_pays_over_real_programs_and_is_charged_after_the_release(progra
     assert "lot 1001 (WAKABA1) onboarded" in added.stdout, added.stderr
     _, url = programs.serve()
     bridge = lot_bridge(url)
-    assert bridge.enrol(programs.run("enrol-code", "WAKABA1").stdout).status_code == 200
+    programs.enrol(bridge, "WAKABA1")
     bridge.car(1001, "7")
 
     phone = requests.Session()
@@ -127,7 +134,7 @@ def test_the_server_ends_cleanly_although_a_bridge_listens(programs, lot_bridge)
     programs.run("lot", "add", str(ROOT / "seeds" / "lots" / "gated-host.toml"))
     served, url = programs.serve()
     bridge = lot_bridge(url)
-    assert bridge.enrol(programs.run("enrol-code", "1002").stdout).ok
+    programs.enrol(bridge, "1002")
     assert requests.get(f"{url}/healthz", timeout=5).json() == {"status": "ok"}
     with bridge.get("/bridge/v1/lots/1002/feed", stream=True) as stream:
         assert next(stream.iter_lines(chunk_size=1))
@@ -143,7 +150,7 @@ def test_the_server_ends_cleanly_although_a_bridge_listens(programs, lot_bridge)
     [
         (("serve",), "[config]"),
         (("enrol-code", "9999"), "[lot-unknown]"),
-        (("revoke", "b0"), "[not-enrolled]"),
+        (("bridge", "revoke", "b0", "--by", "Sato"), "[not-found]"),
         (("lot", "add", "none.toml"), "[config]"),
     ],
     ids=["no-config", "no-lot", "no-bridge", "no-profile"],

@@ -28,17 +28,27 @@ def within(work) -> None:
 
 
 def test_every_connection_is_set_to_lose_nothing(url):
+    wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
+
     async def work() -> None:
         store = Store(url)
-        async with store.write() as tx, store.read() as one, store.read() as two:
-            for db in (tx.connection, one, two):
-                found = [
-                    (await db.execute(text(f"PRAGMA {name}"))).scalar() for name in ("journal_mode", "synchronous")
-                ]
-                found += [
-                    (await db.execute(text(f"PRAGMA {name}"))).scalar() for name in ("foreign_keys", "busy_timeout")
-                ]
-                assert found == ["wal", 2, 1, 5000]
+        try:
+            async with store.write() as tx, store.read() as one, store.read() as two:
+                for db in (tx.connection, one, two):
+                    assert {name: (await db.execute(text(f"PRAGMA {name}"))).scalar() for name in wanted} == wanted
+        finally:
+            await store.close()  # its thread would keep a test that fails from ending
+
+    within(work)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_the_database_and_its_log_are_their_owners_alone(url, tmp_path):
+    async def work() -> None:
+        store = Store(url)
+        await store.migrate()
+        files = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+        assert files == dict.fromkeys(("cloud.sqlite3", "cloud.sqlite3-wal", "cloud.sqlite3-shm"), 0o600)
         await store.close()
 
     within(work)

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
 from cloud.rounds import next_poll
 from cloud.schema import alarms, nonces
 from parking.errors import Code, Environment, Refused
-from parking.wire import InDoubt
+from parking.reports import InDoubt
 
 WAKABA = 1001
 
@@ -60,10 +60,10 @@ def test_an_authorization_that_ends_soon_in_doubt_raises_one_alarm(cloud, bridge
     cloud.approve(order)
     doubt = InDoubt(number=1, at=datetime.now(UTC), code=Code.NO_REPLY, detail="silence")
     assert bridge.report(WAKABA, doubt).ok
-    cloud.clock.ahead = timedelta(minutes=20, seconds=1)
-    cloud.until(lambda: count(cloud, alarms.c.id) == 1)
+    cloud.clock.ahead = timedelta(hours=32, seconds=1)
+    cloud.until(lambda: count(cloud, alarms.c.id) == 2)  # that it is not settled yet, and that it ends soon
     assert cloud.standing(order) == "in_doubt"
-    assert {verb for verb, _ in cloud.provider.calls} <= {"begin", "query"}
+    assert {verb for verb, _ in cloud.provider.calls} <= {"begin", "query", "changed_since"}
 
 
 def test_an_enrolment_code_dies_after_fifteen_minutes(cloud, lot_bridge):
@@ -85,6 +85,25 @@ def test_old_nonces_are_forgotten(cloud, bridge):
     assert count(cloud, nonces.c.nonce) > 0
     cloud.clock.ahead = timedelta(minutes=12)
     cloud.until(lambda: count(cloud, nonces.c.nonce) == 0)
+
+
+def test_a_nonce_is_remembered_for_as_long_as_its_request_is_fresh(cloud, bridge):
+    """A bridge whose clock is ahead signs requests that are fresh for almost four minutes."""
+    started = datetime.now(UTC)
+    prepared = bridge.signed("GET", f"/bridge/v1/lots/{WAKABA}/feed?wait=0", created=started + timedelta(seconds=110))
+    assert bridge.send(prepared).ok
+
+    async def put_an_old_one() -> None:
+        async with cloud.cloud.store.write() as tx:
+            row = {"bridge_id": bridge.id, "nonce": "old", "seen_at": started - timedelta(hours=1)}
+            await tx.connection.execute(insert(nonces).values(**row))
+
+    cloud.do(put_an_old_one())
+    before = count(cloud, nonces.c.nonce)
+    cloud.clock.ahead = timedelta(seconds=200)
+    cloud.until(lambda: count(cloud, nonces.c.nonce) < before)  # those that are old are forgotten by now
+    replayed = bridge.send(prepared)
+    assert (replayed.status_code, replayed.json()["code"]) == (401, Code.REPLAYED)
 
 
 def test_open_payments_are_asked_about_at_5_s_15_s_60_s_5_min_and_every_5_min_then():

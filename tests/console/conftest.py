@@ -18,11 +18,20 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from parking.desk import (
-    CasePhase,
-    CaseView,
+from parking.commands import (
     Command,
     CommandReply,
+    OperatorRole,
+    Redeem,
+    RedeemReply,
+    SignedIn,
+    SignIn,
+    SignOut,
+)
+from parking.desk import (
+    AlarmView,
+    CasePhase,
+    CaseView,
     CommandState,
     CommandView,
     Event,
@@ -30,6 +39,7 @@ from parking.desk import (
     ExitView,
     LinkView,
     LotView,
+    OverrideView,
     Position,
     Snapshot,
     StayState,
@@ -62,6 +72,15 @@ class Bridge:
     commands: list[Command] = field(default_factory=list)
     reply: CommandReply = field(default_factory=lambda: CommandReply(accepted=True))
     swallow: int = 0
+    unmatched: dict[str, OverrideView] = field(default_factory=dict)
+    alarms: dict[str, AlarmView] = field(default_factory=dict)
+    pins: dict[str, tuple[str, OperatorRole]] = field(default_factory=dict)
+    sessions: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+    idle_seconds: int = 300
+    codes: list[Redeem] = field(default_factory=list)
+    code_reply: RedeemReply = field(default_factory=lambda: RedeemReply(accepted=True))
+    answer: Callable[[Command], CommandReply] | None = None
     timelines: dict[str, Timeline] = field(default_factory=dict)
     snapshots: int = 0
     asked_after: list[int] = field(default_factory=list)
@@ -82,6 +101,9 @@ class Bridge:
             exits=tuple(self.exits.values()),
             cases=tuple(self.cases.values()),
             links=tuple(self.links.values()),
+            unmatched=tuple(self.unmatched.values()),
+            alarms=tuple(self.alarms.values()),
+            sign_in=bool(self.pins),
         )
 
     def publish(self, body: Part) -> Event:
@@ -109,6 +131,9 @@ class Bridge:
                     Route("/v1/events", self._get_events),
                     Route("/v1/timeline", self._get_timeline),
                     Route("/v1/commands", self._post_command, methods=["POST"]),
+                    Route("/v1/codes", self._post_code, methods=["POST"]),
+                    Route("/v1/sign-in", self._post_sign_in, methods=["POST"]),
+                    Route("/v1/sign-out", self._post_sign_out, methods=["POST"]),
                 ]
             ),
             log_level="critical",
@@ -174,7 +199,24 @@ class Bridge:
         if self.swallow:
             self.swallow -= 1
             request._receive.__self__.transport.abort()  # uvicorn's own connection: the order came, the answer dies
-        return Response(encode(self.reply))
+        return Response(encode(self.answer(command) if self.answer else self.reply))
+
+    async def _post_code(self, request: Request) -> Response:
+        self.codes.append(decode(await request.body(), Redeem))
+        return self._refused(request) or Response(encode(self.code_reply))
+
+    async def _post_sign_in(self, request: Request) -> Response:
+        asked = decode(await request.body(), SignIn)
+        pin, role = self.pins.get(asked.operator, ("", OperatorRole.VIEWER))
+        if asked.pin != pin:
+            return Response(encode(Problem(code="sign-in", detail="name or PIN is wrong")), 403)
+        self.sessions.append(f"session-of-{asked.operator}")
+        signed = SignedIn(session=self.sessions[-1], operator=asked.operator, role=role, idle_seconds=self.idle_seconds)
+        return Response(encode(signed))
+
+    async def _post_sign_out(self, request: Request) -> Response:
+        self.ended.append(decode(await request.body(), SignOut).session)
+        return Response(encode(CommandReply(accepted=True)))
 
 
 @pytest.fixture
@@ -311,3 +353,38 @@ def full_bridge(bridge: Bridge, lot_rows: SimpleNamespace) -> Bridge:
     bridge.timelines[lot_rows.doubt.stay.key] = lot_rows.timeline
     bridge.start()
     return bridge
+
+
+@pytest.fixture
+def console(qapp, bridge, qtbot):
+    """A console that is shown; its bridge may or may not be there."""
+    from PySide6.QtCore import QEvent  # tests of the Qt-free parts use this file, too
+
+    from console.app import build
+
+    console = build(["--bridge", str(bridge.directory), "--language", "ja", "--actor", "田中"])
+    try:
+        console.show()
+        _activate(console, qtbot)
+        yield console
+    finally:
+        console.close()
+        qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+@pytest.fixture
+def live(full_bridge, console, qtbot):
+    qtbot.waitUntil(lambda: console.board.state.live)
+    return console
+
+
+def _activate(console, qtbot) -> None:
+    """Keys reach only an active window; offscreen nobody else makes it one."""
+
+    window = console.frame if console.window.dialog is None else console.window.dialog
+
+    def active() -> bool:
+        window.activateWindow()
+        return window.isActiveWindow()
+
+    qtbot.waitUntil(active)

@@ -5,13 +5,15 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from console.client import Address, Client, EventParser, read_directory, read_files
-from parking.desk import Command, CommandReply, Event, StayGone, Verb
+from parking.commands import Command, CommandReply, Verb
+from parking.desk import Event, StayGone
 from parking.errors import BadMessage, Code, Environment, NotSent, Refused, Uncertain
 from parking.wire import encode
 
@@ -99,6 +101,37 @@ def test_a_wrong_token_is_refused_with_a_remedy(full_bridge):
         assert refused.value.code is Code.UNAUTHORIZED
         assert refused.value.remedy
     client.close()
+
+
+def test_the_token_is_carried_nowhere_else():
+    """Whoever has taken the bridge's port must not send us, and the token with us, to another one."""
+    heard = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self):
+            heard.append((self.path, self.headers.get("Authorization")))
+            self.send_response(307)
+            self.send_header("Location", f"http://127.0.0.1:{server.server_port}/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def do_POST(self):
+            self.do_GET()
+
+        def log_message(self, *_: object):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        client = Client(Address(f"http://127.0.0.1:{server.server_port}", "secret"))
+        for call in (client.snapshot, lambda: list(client.events(0)), lambda: client.command(ORDER)):
+            with pytest.raises(BadMessage):
+                call()
+        client.close()
+        server.shutdown()
+        thread.join(5)
+    assert [path.partition("?")[0] for path, _ in heard] == ["/v1/snapshot", "/v1/events", "/v1/commands"]
 
 
 def test_a_bridge_of_another_version_is_named_as_such(client, full_bridge):

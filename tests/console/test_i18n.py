@@ -8,10 +8,11 @@ from string import Formatter
 import pytest
 
 from console.i18n import Language, Phrases, elapsed, zone_of
-from console.state import Progress
+from console.inputs import Progress
 from console.texts import TEXTS
 from console.words import CODES, HAPPENINGS, SOURCES
-from parking.desk import CasePhase, CommandState, ExitKind, Position, StayState, Verb
+from parking.commands import Verb
+from parking.desk import CasePhase, CommandState, ExitKind, Position, StayState
 from parking.errors import Code
 from parking.outcome import EvidenceKind
 

@@ -10,9 +10,10 @@ from PySide6.QtCore import QEvent, QObject
 from console.board import Board
 from console.client import read_directory
 from console.i18n import Language
+from console.inputs import Contact
 from console.link import Link
-from console.state import Contact
-from parking.desk import Command, ExitChanged, StayChanged, StayGone, StayState, Timeline, Verb
+from parking.commands import Command, Verb
+from parking.desk import ExitChanged, StayChanged, StayGone, StayState, Timeline
 from parking.errors import DaikoError
 
 ORDER = Command(command_id="c-9", lot=1002, verb=Verb.RELEASE, actor="田中", reason="emergency", exit="OUT1")

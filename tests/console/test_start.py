@@ -1,5 +1,6 @@
 """How the console starts: quickly, alone, in the right language; and what must never creep into it."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QObject, Signal
+
+from console.assembly import Lines
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,6 +65,18 @@ sys.exit(main(["--bridge", sys.argv[1]], painted))
     done = run(tmp_path, "-c", program, str(tmp_path))
     assert done.stdout.split() == ["alive"]
     assert "ZeroDivisionError" in (tmp_path / "daiko" / "daiko-console" / "console.log").read_text()
+
+
+def test_nobody_can_write_a_line_of_its_log():
+    record = logging.makeLogRecord({"msg": "told %s", "args": ("x\n2026-11-24 INFO all is well\r\x1b[2J\u2028",)})
+    try:
+        raise ValueError("y\nz\x1b")
+    except ValueError:
+        record.exc_info = sys.exc_info()
+    first, *more = Lines("%(message)s").format(record).splitlines()
+    assert first == "told x"
+    assert more[-2:] == ["    ValueError: y", "    z" + r"\x1b"]
+    assert all(line.startswith("    ") and line.isprintable() for line in more)
 
 
 def test_state_and_client_need_no_qt(tmp_path):

@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.rows import fold, natural
-from console.selection import Filter, Selection, arrange, in_doubt, last_order, reading, stay_for
-from console.state import (
+from console.inputs import (
     Acknowledged,
     Contact,
     LinkLost,
@@ -19,16 +17,17 @@ from console.state import (
     OrderGiven,
     Progress,
     SnapshotTaken,
-    State,
     Tick,
-    advance,
-    pending_resolve,
 )
+from console.rows import fold, natural, stay_row
+from console.selection import Filter, Selection, arrange, in_doubt, last_order, reading, stay_for
+from console.state import State, advance, pending_resolve
+from parking.commands import Command, CommandReply, Verb, Verdict
 from parking.desk import (
+    KEPT_GONE,
     CaseChanged,
     CasePhase,
-    Command,
-    CommandReply,
+    CaseView,
     CommandState,
     CommandView,
     Event,
@@ -38,8 +37,7 @@ from parking.desk import (
     StayChanged,
     StayGone,
     StayState,
-    Verb,
-    Verdict,
+    StayView,
 )
 from parking.stay import NameKind, StayRef
 
@@ -94,6 +92,22 @@ def test_an_event_replaces_its_row_and_leaves_other_tables_untouched(state, lot_
 
 def test_a_stay_that_is_gone_leaves_the_table(state, lot_rows):
     assert lot_rows.doubt.key not in after(state, StayGone(key=lot_rows.doubt.key)).stays
+
+
+def test_a_stay_that_has_ended_is_shown_as_gone_until_many_others_have(state, snapshot, lot_rows):
+    gone = msgspec.structs.replace(lot_rows.doubt, state=StayState.GONE)
+    now = after(state, StayGone(key=gone.key, stay=gone))
+    assert now.stays[gone.key].state == "gone"
+    others = [
+        msgspec.structs.replace(gone, stay=StayRef(NameKind.BAY, f"Z{n}", gone.stay.entered_at))
+        for n in range(KEPT_GONE)
+    ]
+    for other in others:
+        now = advance(now, [Event(seq=now.seq + 1, body=StayGone(key=other.key, stay=other))])
+    assert gone.key not in now.stays
+    assert all(other.key in now.stays for other in others)
+    taken = msgspec.structs.replace(snapshot, gone=(gone,), stays=())
+    assert list(advance(now, [SnapshotTaken(taken, lot_rows.now)]).stays) == [gone.key]
 
 
 def test_an_event_seen_before_changes_nothing(state, lot_rows):
@@ -245,6 +259,31 @@ def test_an_order_is_for_the_car_in_the_plates_own_bay_or_for_the_chosen_stay_of
     assert stay_for(state, state.exits[GATE], lot_rows.doubt.key) is None
 
 
+def test_an_order_at_a_lane_is_for_the_stay_whose_payment_is_pending_there_the_longest_waiting_first(state, lot_rows):
+    first, second = [row for row in state.stays.values() if row.view.lot == 1002][:2]
+    gate, now = state.exits[GATE], lot_rows.now
+    cases = [
+        CaseView(lot=1002, number=1, stay=first.view.stay, amount=300, phase=CasePhase.SENDING, since=now, exit="OUT1"),
+        CaseView(
+            lot=1002,
+            number=2,
+            stay=second.view.stay,
+            amount=300,
+            phase=CasePhase.IN_DOUBT,
+            since=now - timedelta(minutes=2),
+            exit="OUT1",
+        ),
+    ]
+    for case in cases:
+        state = after(state, CaseChanged(case=case))
+    assert stay_for(state, gate, "").view == second.view
+    assert stay_for(state, gate, lot_rows.doubt.key).view == second.view, "a stay of another lot is no answer"
+    assert stay_for(state, gate, first.view.key).view == first.view, "who is chosen and pending goes first"
+    for case in cases:
+        state = after(state, CaseChanged(case=msgspec.structs.replace(case, phase=CasePhase.SETTLED)))
+    assert stay_for(state, gate, "") is None
+
+
 # --- search, filters, order -----------------------------------------------------------------------------------------
 
 
@@ -297,3 +336,23 @@ def test_any_column_sorts_both_ways(state):
 def test_any_text_may_be_typed_into_the_search(text):
     assert fold(text) == fold(fold(text))
     assert arrange(State(), Selection(search=text)) == []
+
+
+# --- stays that are named by plate ------------------------------------------------------------------------------------
+
+
+def by_plate(token, plate):
+    return StayView(
+        lot=1003,
+        stay=StayRef(NameKind.PLATE, token),
+        state=StayState.PARKED,
+        seen_at=datetime(2026, 11, 25, tzinfo=UTC),
+        plate=plate,
+    )
+
+
+def test_a_stay_named_by_plate_is_searched_sorted_and_shown_by_the_plate_never_by_its_token():
+    row, other = stay_row(by_plate("0" * 20, "品川330あ7391")), stay_row(by_plate("1" * 20, "品川4あ1"))
+    assert (row.shown, "0" * 20 in row.haystack, "品川330あ7391" in row.haystack) == ("品川330あ7391", False, True)
+    assert other.order < row.order
+    assert stay_row(by_plate("2" * 20, "")).shown == ""

@@ -1,11 +1,12 @@
 """The attendant's window, driven as a person would: by keys and clicks, against a real bridge API."""
 
 from contextlib import suppress
+from dataclasses import replace
 from types import SimpleNamespace
 
 import msgspec
 import pytest
-from PySide6.QtCore import QEvent, QPoint, Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import (
     QAbstractButton,
     QAbstractItemView,
@@ -19,46 +20,26 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from console.app import build
 from console.i18n import Language
 from console.main_window import SIZE
+from parking.commands import CommandReply, Verb, Verdict
 from parking.desk import (
     CaseChanged,
     CasePhase,
-    CommandReply,
+    CaseView,
     CommandState,
     CommandView,
     ExitChanged,
     StayState,
     Timeline,
     TimelineEntry,
-    Verb,
-    Verdict,
 )
+from parking.stay import NameKind, StayRef
 
 GATE = "1002/OUT1"
 
 # The offscreen platform says so for every window; it has no window manager to tell sizes to.
 pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
-
-
-@pytest.fixture
-def console(qapp, bridge, qtbot):
-    """A console that is shown; its bridge may or may not be there."""
-    console = build(["--bridge", str(bridge.directory), "--language", "ja", "--actor", "田中"])
-    try:
-        console.show()
-        activate(console, qtbot)
-        yield console
-    finally:
-        console.close()
-        qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
-
-
-@pytest.fixture
-def live(full_bridge, console, qtbot):
-    qtbot.waitUntil(lambda: console.board.state.live)
-    return console
 
 
 def activate(console, qtbot) -> None:
@@ -198,6 +179,15 @@ def test_choosing_a_bays_stay_brings_up_its_own_plate(live, lot_rows):
     assert live.window.rail.card.key == "1001/7"
 
 
+def test_a_case_of_a_stay_named_by_plate_is_shown_by_the_plate_and_its_token_never(live):
+    board, stay, at = live.board, StayRef(NameKind.PLATE, "0" * 20), live.board.state.now
+    assert board.stay(1002, stay) == board.phrases("plate.erased")
+    case = CaseView(lot=1002, number=9, stay=stay, amount=600, phase=CasePhase.SETTLED, since=at, plate="品川330あ7391")
+    board.state = replace(board.state, cases={**board.state.cases, case.key: case})
+    assert board.stay(1002, stay) == "品川330あ7391"
+    assert board.stay(1001, stay) == board.phrases("plate.erased")
+
+
 def test_the_keyboard_alone_chooses_no_stay_and_moves_no_exit(live, qtbot):
     live.window.rail.choose(GATE)
     live.window.header.search.setFocus()
@@ -225,9 +215,9 @@ def test_an_order_by_keyboard_alone_and_its_way_to_confirmed(live, full_bridge, 
     qtbot.keyClick(form, Qt.Key.Key_1)
     assert form.reasons[0].isChecked()
     assert not form.confirm.isEnabled()
-    form.stay.setFocus()
-    qtbot.keyClick(form.stay, Qt.Key.Key_Down)
-    qtbot.keyClick(form.stay, Qt.Key.Key_Down)
+    form.whose.stay.setFocus()
+    for _ in range(3):  # past "choose", nobody and later
+        qtbot.keyClick(form.whose.stay, Qt.Key.Key_Down)
     activate(live, qtbot)
     form.confirm.setFocus()
     qtbot.keyClick(form.confirm, Qt.Key.Key_Return)
@@ -260,14 +250,14 @@ def test_confirm_is_never_the_default_and_enter_in_a_field_sends_nothing(live, f
 def test_a_plates_order_is_for_the_car_in_its_bay(live, lot_rows):
     live.window.rail.choose("1001/7")
     live.window.rail.order(Verb.RELEASE)
-    assert dialog(live).stay.currentData() == lot_rows.doubt.key
+    assert dialog(live).whose.stay.currentData() == lot_rows.doubt.key
 
 
 def test_opening_for_nobody_takes_a_reason_in_words(live, full_bridge, qtbot):
     live.window.rail.choose(GATE)
     live.window.rail.order(Verb.RELEASE)
     form = dialog(live)
-    form.stay.setCurrentIndex(form.stay.findData(""))
+    form.whose.stay.setCurrentIndex(form.whose.stay.findData(""))
     qtbot.keyClick(form, Qt.Key.Key_5)
     assert not form.confirm.isEnabled()
     qtbot.keyClicks(form.note, "dust cart 7")

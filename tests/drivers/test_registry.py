@@ -27,6 +27,8 @@ def test_every_device_of_the_seeds_has_a_driver_for_its_roles(path: Path) -> Non
     assert Role.STAYS in drivers[lot.roles.stays].capabilities.roles
     if lot.roles.settle:
         assert Role.SETTLE | Role.WITNESS in drivers[lot.roles.settle].capabilities.roles
+    if lot.roles.books:
+        assert Role.BOOKS in drivers[lot.roles.books].capabilities.roles
     for exit_ in lot.exit:
         assert Role.EXIT in drivers[exit_.device].capabilities.roles
     for driver in drivers.values():
@@ -57,14 +59,17 @@ def test_bad_options_are_refused_when_the_driver_is_made() -> None:
     ("url", "family"),
     [
         ("COM3", "modbus_io"),
+        ("COM3", "mdb_cashless"),
+        ("/dev/ttyUSB0", "cctalk_coin"),
         ("/dev/ttyUSB0", "modbus_io"),
         ("socket://10.0.0.5:502", "modbus_io"),
+        ("listen://0.0.0.0:20007", "zvt_terminal"),
         ("http://10.0.0.5:7101", "host_link"),
         ("HTTPS://host", "host_link"),
     ],
 )
 def test_an_address_tells_which_families_can_speak_there(url: str, family: str) -> None:
-    assert registry.families_for(url) == (family,)
+    assert family in registry.families_for(url)
     assert registry.families_for("gopher://host") == ()
 
 

@@ -22,7 +22,7 @@ SEEDS = Path(__file__).parents[2] / "seeds" / "lots"
 START = datetime(2026, 11, 23, 0, 0, tzinfo=UTC)
 WORDS = {
     *("arrive", "plate_up", "plate_down", "gate_up", "gate_down", "release", "hold", "end_hold"),
-    *("cash", "host_paid", "drive_up", "left"),
+    *("cash", "host_paid", "drive_up", "left", "struck"),
 }
 
 

@@ -1,4 +1,4 @@
-"""kill -9 of bridge or cloud at random moments of real payments, fifty times: nothing lost, nothing released twice.
+"""kill -9 of bridge or cloud at random moments of real payments: nothing lost, nothing released twice.
 
 The judge shares no code with the programs: it reads the lots' own histories and the provider's own ledger.
 """
@@ -18,8 +18,9 @@ import requests
 from demo.driver import PlainDriver
 from demo.program import Trouble, wait_for
 from demo.stack import Stack
+from tests.rigs.figures import SEED, count, size
 
-KILLS = 50
+KILLS = size(15, 300)
 PLATES, GATED = "bay-plates", "gated-host"
 
 
@@ -79,9 +80,10 @@ def at_rest(stack: Stack, orders: int) -> dict[str, Any] | None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("seed", range(KILLS))
 def test_a_plug_pulled_at_any_moment_breaks_no_promise(stack: Stack, seed: int) -> None:
-    chance = random.Random(seed)
+    chance = random.Random((SEED - 1) * 10_000 + seed)
     before = len([payment for payment in stack.provider_payments() if payment["state"] != "pending"])
     name = chance.choice([PLATES, GATED])
     lot = stack.lots[name]
@@ -98,7 +100,7 @@ def test_a_plug_pulled_at_any_moment_breaks_no_promise(stack: Stack, seed: int) 
         lot.tell("drive-out", name=stay, exit=exit_)
         lot.wait_history("drive_up", stay=stay)
     driver = PlainDriver(stack.cloud_url, stack.code(name))
-    wait_for("a fee", lambda: fee(driver, stay, exit_), 20)
+    wait_for("a fee", lambda: fee(driver, stay, exit_), 60)
     driver.go_to_payment()
     victim, delay = (
         chance.choice(["bridge", "cloud"]),
@@ -110,7 +112,7 @@ def test_a_plug_pulled_at_any_moment_breaks_no_promise(stack: Stack, seed: int) 
     ledger = wait_for(
         f"money at rest ({victim} killed {delay:.3f} s after the approval of {stay} in {name})",
         lambda: at_rest(stack, before + 1),
-        20,
+        60,
         0.1,
     )
     acts = releases(stack, name, stay) - was
@@ -126,10 +128,11 @@ def test_a_plug_pulled_at_any_moment_breaks_no_promise(stack: Stack, seed: int) 
         lot.tell("hand-release", exit=stay)
         lot.tell("drive-out", name=stay)
     try:
-        wait_for(f"{stay} to leave", lambda: lot_left(stack, name, stay), 15)
+        wait_for(f"{stay} to leave", lambda: lot_left(stack, name, stay), 60)
     except Trouble as error:
         shown = [view for view in stack.snapshot()["stays"] if view["stay"]["name"] == stay]
         pytest.fail(f"{error}; {acts} releases; shown {shown}; lot: {lot.history()[-8:]}; {stack.bridge.tail()}")
+    count(f"kill -9: rounds in which the {victim} died")
 
 
 def lot_left(stack: Stack, name: str, stay: str) -> bool:

@@ -126,7 +126,7 @@ def test_hostile_fields_behind_a_right_head_are_refused(fields: bytes, signature
     ("at", "field"),
     [
         (0, "02"),  # version
-        (11, "03"),  # kind
+        (11, "04"),  # kind
         (16, "00989680"),  # amount: one yen too many
         (28, "ff"),  # the name runs out of the message
         (28, "00"),  # no name

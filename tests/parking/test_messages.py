@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from parking import desk, wire
+from parking import commands, desk, reports, wire
 from parking.errors import BadMessage, Code
 from parking.money import MOST
 from parking.stay import NameKind, StayRef
@@ -65,6 +65,8 @@ def _of(info: inspect.Type) -> st.SearchStrategy[Any]:
             return st.sampled_from(cls)
         case inspect.IntType(ge=least, le=most):
             return st.integers(-(2**53) if least is None else least, 2**53 if most is None else most)
+        case inspect.StrType(pattern=str(pattern)):
+            return st.from_regex(pattern, fullmatch=True)
     return SCALARS[type(info)]
 
 
@@ -133,7 +135,7 @@ def test_a_missing_field_is_named() -> None:
 )
 def test_a_wrong_value_is_told_with_its_path(change: dict[str, Any], place: str) -> None:
     body = {"schema": 1, "generation": 1, "first": 1, "reports": []} | change
-    error = refusal(msgspec.json.encode(body), wire.ReportBatch)
+    error = refusal(msgspec.json.encode(body), reports.ReportBatch)
     assert error.code is Code.BAD_MESSAGE
     assert f"`{place}`" in error.detail
 
@@ -192,8 +194,32 @@ def test_rows_have_the_keys_that_events_replace_them_by() -> None:
 
 
 def test_there_is_no_close_command() -> None:
-    assert {verb.value for verb in desk.Verb} == {"release", "hold_open", "end_hold", "resolve"}
+    assert {verb.value for verb in commands.Verb} == {"release", "hold_open", "end_hold", "resolve", "assign"}
 
 
 def test_parts_are_never_taken_for_messages() -> None:
     assert not any(issubclass(kind, Message) for kind in subclasses(Part))
+
+
+@pytest.mark.parametrize(
+    "kind", [wire.EnrolRequest, wire.Answer, reports.ReportBatch, commands.Command, commands.Redeem, commands.SignIn]
+)
+def test_no_number_that_comes_in_and_is_looked_up_is_more_than_a_database_holds(kind: type[Message]) -> None:
+    for name in ("case", "number", "first", "generation", "entry", "lot"):
+        for info in _fields(kind, name):
+            assert isinstance(info, inspect.IntType)
+            assert info.le is not None, (kind, name)
+            assert info.le <= 2**63 - 1
+
+
+def _fields(kind: type, name: str) -> list[inspect.Type]:
+    """All fields of a name in a message and its parts."""
+    found: list[inspect.Type] = []
+    info = inspect.type_info(kind)
+    assert isinstance(info, inspect.StructType)
+    for field in info.fields:
+        found += [field.type] if field.encode_name == name else []
+        inner = getattr(field.type, "item_type", field.type)
+        for one in getattr(inner, "types", (inner,)):
+            found += _fields(one.cls, name) if isinstance(one, inspect.StructType) else []
+    return found

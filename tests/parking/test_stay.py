@@ -1,6 +1,7 @@
 """A stay has one name, however it is typed; and one key, from which it can be read back."""
 
 import sys
+import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -8,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parking.errors import BadMessage, Code
-from parking.stay import NAME_BYTES, NameKind, StayRef, normalise, parse_key
+from parking.stay import (
+    NAME_BYTES,
+    NameKind,
+    StayRef,
+    is_plate_token,
+    normalise,
+    parse_key,
+    plate_token,
+    strike_out,
+)
 
 ENTERED = datetime(2026, 4, 1, 0, 15, tzinfo=UTC)
 KINDS = st.sampled_from(NameKind)
@@ -125,6 +135,8 @@ def test_a_stay_has_one_key_in_every_time_zone() -> None:
         "bay:7@x",
         "bay:7@1e9",
         "bay:7@" + "9" * 30,
+        "bay:7@176600001766000000",
+        f"bay:7@{2**63 - 1}",
         "bay:007",
         "bay:a7",
     ],
@@ -165,3 +177,61 @@ def test_todays_car_is_not_yesterdays() -> None:
     assert unknown.same_as(yesterday)
     assert not unknown.same_as(StayRef(NameKind.BAY, "8"))
     assert not unknown.same_as(StayRef(NameKind.TICKET, "7"))
+
+
+# --- plates -----------------------------------------------------------------------------------------------------------
+
+KEY = bytes(range(32))
+
+
+def test_a_token_is_the_same_for_every_spelling_and_known_to_who_has_the_key_only():
+    token = plate_token(KEY, "品川 330 あ 73-91")
+    assert token == plate_token(KEY, "品川３３０ｱ７３・９１")
+    assert token != plate_token(bytes(32), "品川 330 あ 73-91")
+    assert token != plate_token(KEY, "品川 330 あ 73-92")
+
+
+def test_the_token_of_a_plate_is_pinned_for_both_sides_must_make_the_same():
+    assert plate_token(KEY, "品川330あ7391") == "DC9T1SZT9GYF5ADK7HWJ"
+
+
+@given(st.text("0123456789ABCあいう品川", min_size=1, max_size=10))
+def test_a_token_is_a_name_fits_where_plates_fit_and_is_told_from_them(plate):
+    token = plate_token(KEY, plate)
+    assert StayRef(NameKind.PLATE, token).name == token
+    assert len(token.encode()) == 20
+    assert is_plate_token(token)
+    assert not is_plate_token(plate)
+
+
+@pytest.mark.parametrize("make", [
+    lambda text: normalise(NameKind.PLATE, text), lambda text: StayRef(NameKind.PLATE, text),
+    lambda text: parse_key(f"plate:{text}"), lambda text: parse_key(f"plate:{text}@soon"),
+    lambda text: plate_token(KEY, text),
+])  # fmt: skip
+def test_no_error_repeats_what_may_be_a_plate(make):
+    with pytest.raises(BadMessage) as caught:
+        make("品川 330 あ 73-91!")
+    assert "73-91" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "struck"),
+    [
+        ("車は品川330あ7391です", "車は***です"),
+        ("品川 330 ｱ 73-91, 横浜 301 む 95-28 both", "***, *** both"),
+        ("（品川３３０あ・・７３９１）", "(***)"),
+        ("nothing ｏｆ it", "nothing ｏｆ it"),
+        ("品川330あ739", "品川330あ739"),
+        ("", ""),
+    ],
+)
+def test_plates_are_struck_out_of_texts_in_every_spelling(text, struck):
+    assert strike_out(text, ["品川330あ7391", "横浜301む9528"]) == struck
+
+
+@given(st.text(), st.lists(st.text("0123456789あいう", min_size=1, max_size=6)), st.text())
+def test_after_striking_out_no_plate_can_be_read_any_more(before, plates, after):
+    text = strike_out(before + "".join(plates) + after, plates)
+    folded = unicodedata.normalize("NFKC", text).upper()
+    assert not any(plate in folded for plate in plates)

@@ -22,21 +22,28 @@ import uvicorn
 from litestar import Litestar
 from litestar.di import Provide
 
-from cloud import phone, webhooks
+from cloud import phone, shield, webhooks
+from cloud.clock import utc_now
+from cloud.config import PhonePages
+from cloud.guard import Guard
 from cloud.payments.base import PaymentRequest, ProviderEvent, ProviderState
 from cloud.payments.sandbox import SandboxProvider
 from cloud.phone_errors import EXCEPTION_HANDLERS
 from cloud.place import metres_between
-from cloud.views import LotPage, PaymentPage, PaymentStage, QuotePage
-from parking.completion import Completion, sign, to_digits
+from cloud.receipt import ShownCodes, shown
+from cloud.views import ClaimOffer, ClaimPage, LotPage, PaymentPage, PaymentStage, QuotePage
+from parking.completion import Completion, from_digits, sign, to_digits, verify
 from parking.errors import Code, DaikoError, Environment, Refused
 from parking.money import yen
-from parking.signing import SigningKey
+from parking.signing import KeyRing, SigningKey
 from parking.stay import LotId, NameKind, StayRef, normalise
 from parking.wire import FeeLine
 
 T = TypeVar("T")
-SECRET, API_KEY = "webhook-secret", "shop-key"
+SECRET, API_KEY, CODE_KEY = "webhook-secret", "shop-key", b"k" * 32
+WITH_COMPLETION = (PaymentStage.RELEASING, PaymentStage.ATTENDANT, PaymentStage.DONE)
+PATIENT = PhonePages(misses=100_000, lot_misses=100_000)
+"""For tests about something else: all of them come from one address."""
 
 BAYS = LotPage(
     LotId(1001), "WAKABA1", {"ja": "若葉町第1駐車場", "en": "Wakaba-cho Lot 1"},
@@ -73,7 +80,9 @@ class Till:
     payments: dict[str, PaymentPage] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
     events: list[ProviderEvent] = field(default_factory=list)
+    claims: dict[str, ClaimPage] = field(default_factory=dict)
     broken: Exception | None = None
+    provider_down: bool = False
     key: SigningKey = field(default_factory=lambda: SigningKey.generate(1))
     moved: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -120,10 +129,16 @@ class Till:
             raise Refused(Code.NOT_FOUND, "no such quote")
         return self.quotes[token]
 
-    async def pay(self, token: str, language: str) -> str:
+    async def pay(self, token: str, language: str, *, line_down: bool = False) -> str:
         quote, now = await self.quote(token), datetime.now(UTC)
         if token not in self.payments and now >= quote.valid_until:
             raise Refused(Code.QUOTE_EXPIRED, "too late")
+        if self.provider_down:
+            raise Environment(Code.PROVIDER, "no route to the provider")
+        if not quote.amount:
+            self.payments[token] = PaymentPage(token, PaymentStage.OPEN, quote, "", "", "", None, now, 1)
+            await self.move(token, PaymentStage.RELEASING, completion=self._completion(self.payments[token]))
+            return f"{self.public_url}/p/{token}"
         page = await self.provider.begin(
             PaymentRequest(
                 token, quote.amount, quote.lot.name[language], f"{self.public_url}/p/{token}", language,
@@ -133,6 +148,51 @@ class Till:
         self.refs[token] = page.provider_ref
         self.payments.setdefault(token, PaymentPage(token, PaymentStage.OPEN, quote, "", "", "", None, now, 1))
         return page.url
+
+    async def claim_offer(self, token: str) -> ClaimOffer | None:
+        quote = await self.quote(token)
+        if not self.provider_down or quote.lot.when_down != "claim":
+            return None
+        return ClaimOffer(quote.amount, datetime.now(UTC) + timedelta(days=14))
+
+    async def claim(self, token: str) -> str:
+        quote, now = await self.quote(token), datetime.now(UTC)
+        if await self.claim_offer(token) is None:
+            raise Refused(Code.CLAIM_POLICY, "not at this lot")
+        name = secrets.token_hex(13).upper()
+        until = now + timedelta(days=14)
+        self.claims[name] = ClaimPage(name, quote.lot, quote.stay, quote.amount, now, until, "held", False)
+        self.payments[token] = PaymentPage(token, PaymentStage.OPEN, quote, "", "", "", None, now, 1, claim=name)
+        await self.move(token, PaymentStage.RELEASING, completion=self._completion(self.payments[token]))
+        return f"{self.public_url}/p/{token}"
+
+    async def claim_page(self, claim_id: str) -> ClaimPage:
+        if claim_id not in self.claims:
+            raise Refused(Code.NOT_FOUND, "no such claim")
+        return self.claims[claim_id]
+
+    async def pay_claim(self, claim_id: str, language: str) -> str:
+        claim = await self.claim_page(claim_id)
+        if claim.state != "due":
+            raise Refused(Code.ALREADY_PAID if claim.state == "paid" else Code.CONFLICT, claim.state)
+        if self.provider_down:
+            raise Environment(Code.PROVIDER, "no route to the provider")
+        page = await self.provider.begin(
+            PaymentRequest(
+                f"c-{claim_id}", claim.amount, claim.lot.name[language], f"{self.public_url}/c/{claim_id}", language,
+                datetime.now(UTC) + timedelta(minutes=15),
+            )
+        )  # fmt: skip
+        self.claims[claim_id] = replace(claim, paying=True)
+        return page.url
+
+    async def of(self, payment: PaymentPage) -> ShownCodes | None:
+        """The codes of a payment, as the product makes them, under a key of the test's own."""
+        if not payment.completion or payment.stage in (PaymentStage.NOT_CHARGED, PaymentStage.REFUNDED):
+            return None
+        now, ring = datetime.now(UTC), KeyRing({1: self.key.public_bytes})
+        completion = verify(from_digits(payment.completion), ring)
+        return shown(completion, payment.completion, (2, CODE_KEY), timedelta(hours=6), now) or None
 
     async def payment(self, token: str) -> PaymentPage:
         if token not in self.payments:
@@ -166,6 +226,8 @@ class Till:
     async def move(self, token: str, stage: PaymentStage, **values: Any) -> None:
         async with self.moved:
             page = self.payments[token]
+            if stage in WITH_COMPLETION and not page.completion:
+                values = {"completion": self._completion(page), **values}
             reference = page.reference or (f"DK-{page.quote.lot.lot}-42" if stage is not PaymentStage.OPEN else "")
             self.payments[token] = replace(
                 page, stage=stage, version=page.version + 1, changed_at=datetime.now(UTC), reference=reference, **values
@@ -238,6 +300,7 @@ class Site:
     till: Till
     sandbox: SandboxProcess
     loop: asyncio.AbstractEventLoop
+    guard: Guard
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(20)
@@ -278,7 +341,9 @@ class Served:
         self.thread.start()
 
     def serve(self, app: Litestar, port: int) -> None:
-        config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            app, host="127.0.0.1", port=port, log_config=None, timeout_graceful_shutdown=1, proxy_headers=False
+        )
         self.server = uvicorn.Server(config)
         self.server.capture_signals = _no_signals  # type: ignore[method-assign]  # not in a thread
         self.task = asyncio.run_coroutine_threadsafe(self.server.serve(), self.loop)
@@ -329,16 +394,28 @@ def _served(url: str, sandbox: SandboxProcess) -> Iterator[Site]:
             "cashier": Provide(lambda: till, sync_to_thread=False),
             "public_url": Provide(lambda: url, sync_to_thread=False),
             "providers": Provide(lambda: {"sandbox": till.provider}, sync_to_thread=False),
+            "codes": Provide(lambda: till, sync_to_thread=False),
+            "guard": Provide(lambda: there.guard, sync_to_thread=False),
         },
         exception_handlers=EXCEPTION_HANDLERS,
+        before_send=[shield.every_answer(url)],
+        state=shield.state(url),
         openapi_config=None,
         logging_config=None,
     )
+    there = Site(url, till, sandbox, served.loop, Guard.of(PATIENT, utc_now))
     served.serve(app, int(url.rpartition(":")[2]))
-    there = Site(url, till, sandbox, served.loop)
     yield there
     there.run(till.provider.close())
     served.end()
+
+
+@pytest.fixture
+def strict(site: Site) -> Iterator[Site]:
+    """The site with fresh guards as they are by default."""
+    former, site.guard = site.guard, Guard.of(PhonePages(), utc_now)
+    yield site
+    site.guard = former
 
 
 @pytest.fixture

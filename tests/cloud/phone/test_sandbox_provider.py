@@ -1,7 +1,9 @@
 """The provider port on the sandbox: certainty of every error, and webhooks that are believed only when signed."""
 
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import msgspec
@@ -119,6 +121,51 @@ def test_an_answer_about_another_order_is_not_believed(site, provider, order):
     page = site.run(sandbox.begin(order))
     with pytest.raises(Refused):
         site.run(sandbox.query("another-order", page.provider_ref))
+
+
+class Till(BaseHTTPRequestHandler):
+    """A provider that agrees to everything, and notes under which key."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        asked = self.path.rpartition("/")[2]
+        self.server.keys.append((asked, self.headers.get_all("idempotency-key")))
+        state = {"capture": "captured", "void": "voided", "refund": "refunded"}.get(asked, "pending")
+        stated = Statement(
+            event_id="e", order_id="dk-1", ref="sbx_1", state=ProviderState(state), amount=700, at=NOW, url="http://x/"
+        )
+        body = msgspec.json.encode(stated)
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def till():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Till)
+    server.keys = []
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_each_call_has_the_orders_own_key_also_when_it_is_repeated(site, provider, order, till):
+    """Under another key, or none, a provider takes a repeated capture or refund for a new one."""
+    sandbox = provider(f"http://127.0.0.1:{till.server_port}")
+    for _ in range(2):
+        site.run(sandbox.begin(replace(order, order_id="dk-1")))
+        site.run(sandbox.capture("dk-1", "sbx_1", order.amount))
+        site.run(sandbox.refund("dk-1", "sbx_1", order.amount))
+        site.run(sandbox.void("dk-1", "sbx_1"))
+    once = [(asked, ["dk-1"]) for asked in ("payments", "capture", "refund", "void")]
+    assert till.keys == once * 2
 
 
 # --- webhooks --------------------------------------------------------------------------------------------------------

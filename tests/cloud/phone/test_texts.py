@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from cloud import texts, views
+from cloud.claims import ClaimState
 from cloud.phone_errors import STATUS
+from cloud.policy import WhenDown
 from cloud.texts import CATALOGUES, Texts, choose
 from cloud.views import Cashier, PaymentStage
 from parking.errors import Code
@@ -59,23 +61,30 @@ def test_every_way_to_end_uncharged_has_its_reason(language):
     codes = (
         Code.ALREADY_PAID, Code.STAY_UNKNOWN, Code.STAY_CHANGED, Code.WRONG_AMOUNT, Code.EXPIRED, Code.DEVICE_REFUSED,
         Code.DEVICE_UNAVAILABLE, Code.EXIT_UNKNOWN, Code.OVERRIDDEN, Code.NOT_SETTLED, Code.QUOTE_EXPIRED,
-        Code.LOT_OFFLINE, Code.PROVIDER,
+        Code.LOT_OFFLINE, Code.PROVIDER, Code.NOT_OBSERVED,
     )  # fmt: skip
     for code in codes:
-        assert t.reason(code) != t.reason("anything else"), code
+        assert t.reason(code, "bay") != t.reason("anything else", "bay"), code
 
 
 def test_templates_ask_only_for_texts_that_exist():
     for template in (ROOT / "templates").rglob("*.html"):
         for key in re.findall(r"\bt\(\"([a-z_.]+)\"", template.read_text(encoding="utf-8")):
-            assert key in CATALOGUES["ja"] or f"{key}bay" in CATALOGUES["ja"] or key == "pay.", (
-                f"{template.name}: {key}"
-            )
+            begins = key.endswith(".") and any(known.startswith(key) for known in CATALOGUES["ja"])
+            assert key in CATALOGUES["ja"] or begins, f"{template.name}: {key}"
     for kind in NameKind:
         for group in ("lot.name", "lot.hint", "quote.since"):
             assert f"{group}.{kind.value}" in CATALOGUES["ja"]
     for stage in PaymentStage:
         assert stage is PaymentStage.DONE or f"pay.{stage.value}" in CATALOGUES["ja"]
+    for state in ("over", "paying", *ClaimState):
+        assert f"claim.is.{state}" in CATALOGUES["ja"]
+        assert f"claim.do.{state}" in CATALOGUES["ja"]
+    for policy in WhenDown:
+        assert f"down.{policy.value}" in CATALOGUES["ja"]
+    for way in ("paid", "claim", "free"):
+        assert f"pay.releasing_do.{way}" in CATALOGUES["ja"]
+        assert f"pay.attendant_do.{way}" in CATALOGUES["ja"]
 
 
 def test_no_text_promises_an_open_way_except_when_done():
@@ -127,3 +136,11 @@ def test_distances_are_said_in_metres_or_kilometres():
     assert [Texts("ja").distance(metres) for metres in (0, 350, 999, 1000, 2573)] == [
         "0 m", "350 m", "999 m", "1.0 km", "2.6 km",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("language", list(CATALOGUES))
+def test_at_a_pay_station_nobody_is_told_of_a_car(language):
+    t = Texts(language)
+    for code in (Code.STAY_UNKNOWN, Code.STAY_CHANGED):
+        assert t.reason(code, "desk") != t.reason(code, "bay"), code
+    assert t.problem(Code.STAY_UNKNOWN, "desk") != t.problem(Code.STAY_UNKNOWN, "bay") == t.problem(Code.STAY_UNKNOWN)

@@ -21,6 +21,7 @@ KINDS = (
     codec.RateReply,
     codec.PaymentReply,
     codec.PaymentList,
+    codec.BookingList,
     codec.Problem,
 )
 
@@ -58,7 +59,7 @@ def test_a_wrong_field_is_named(kind: str, change: dict[str, Any], place: str) -
     assert kind in error.value.detail
 
 
-@pytest.mark.parametrize("kind", ["StayList", "RateReply", "PaymentReply", "PaymentList", "Problem"])
+@pytest.mark.parametrize("kind", ["StayList", "RateReply", "PaymentReply", "PaymentList", "BookingList", "Problem"])
 def test_a_host_that_learned_more_still_speaks_to_us(kind: str) -> None:
     golden = next(vector["json"] for vector in VECTORS if vector["kind"] == kind)
     codec.decode(json.dumps(golden | {"Colour": "red"}).encode(), getattr(codec, kind))

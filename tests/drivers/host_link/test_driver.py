@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ from parking.errors import Code, DaikoError, Environment, NotSent, Uncertain
 from parking.money import Yen
 from parking.outcome import EvidenceKind, Level
 from parking.stay import NameKind, StayRef
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+HOUR_AGO, IN_AN_HOUR = NOW - timedelta(hours=1), NOW + timedelta(hours=1)
 
 
 def soon(seconds: float = 2.0) -> float:
@@ -97,6 +100,38 @@ def test_another_stay_under_the_same_ticket_is_refused(lane: Any) -> None:
     outcome = lane.driver.settle(dataclasses.replace(lane.order(), stay=yesterday))
     assert outcome.code is Code.STAY_CHANGED
     assert lane.references() == []
+
+
+def test_its_books_show_what_was_booked_for_others_and_no_cash(lane: Any) -> None:
+    lane.settle(600, "DK-1002-1")
+    lane.world.pay_cash(lane.world.arrive().name)
+    (booking,) = lane.driver.bookings(HOUR_AGO, IN_AN_HOUR, soon())
+    (paid,) = lane.world.host_bookings(lane.ticket)
+    assert (booking.reference, booking.amount, booking.booked_at) == ("DK-1002-1", 600, paid.at)
+    assert booking.receipt == paid.receipt
+
+
+def test_a_span_of_the_books_holds_its_beginning_and_not_its_end(lane: Any) -> None:
+    lane.settle(600, "DK-1002-1")
+    at = lane.world.host_bookings(lane.ticket)[0].at
+    assert len(lane.driver.bookings(at, IN_AN_HOUR, soon())) == 1
+    assert lane.driver.bookings(HOUR_AGO, at, soon()) == []
+
+
+def test_a_booking_that_was_struck_is_not_in_the_books_any_more(lane: Any) -> None:
+    lane.settle(600, "DK-1002-1")
+    lane.world.strike_booking("DK-1002-1")
+    assert lane.driver.bookings(HOUR_AGO, IN_AN_HOUR, soon()) == []
+
+
+def test_books_that_cannot_be_read_are_not_empty_books(lane: Any, driver_at: Callable[[str], HostLink]) -> None:
+    lane.served.faults.unplugged = True
+    with pytest.raises(NotSent):
+        lane.driver.bookings(HOUR_AGO, IN_AN_HOUR, soon())
+    lane.served.faults.unplugged = False
+    lane.served.faults.silent = True
+    with pytest.raises(Uncertain):
+        lane.driver.bookings(HOUR_AGO, IN_AN_HOUR, soon(0.4))
 
 
 # --- booking ----------------------------------------------------------------------------------------------------------

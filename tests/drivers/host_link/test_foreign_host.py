@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from drivers import base
 from drivers.host_link.driver import HostLink
-from parking.errors import Code, NotSent
+from parking.errors import BadMessage, Code, NotSent
 from parking.money import Yen
 from parking.outcome import Level
 from parking.stay import NameKind, StayRef
@@ -46,6 +46,7 @@ class ForeignHost:
                 Route("/api/calculate-rate", self.rate, methods=["POST"]),
                 Route("/api/apply-payment", self.pay, methods=["POST"]),
                 Route("/api/payments", self.who),
+                Route("/api/bookings", self.books),
                 Route("/api/elsewhere", self.elsewhere, methods=["GET", "POST"]),
             ]
         )
@@ -137,6 +138,23 @@ class ForeignHost:
                 "AuthorisationCode": asked["AuthorisationCode"],
             }
         )
+
+    async def books(self, request: Request) -> Response:
+        """Its own order of fields, Japanese time, what others paid beside ours; one mishap: it gives all it has."""
+        since, until = (datetime.fromisoformat(request.query_params[name]) for name in ("since", "until"))
+        rows = [
+            {"TicketNo": TICKET, "Cashier": 3, **payment}
+            for payment in self.payments
+            if since <= datetime.fromisoformat(payment["PaymentTime"]) < until
+        ]
+        given = timedelta(0) if self.mishap != "another day" else timedelta(days=1)
+        reply = {
+            "Payments": rows,
+            "Until": (until - given).astimezone(TOKYO).isoformat(),
+            "Since": (since - given).astimezone(TOKYO).isoformat(),
+            "Facility": request.query_params["facility"],
+        }
+        return self._no(request, None) or JSONResponse(reply)
 
     async def who(self, request: Request) -> Response:
         ticket = request.query_params["ticket"]
@@ -246,3 +264,20 @@ def test_a_refusal_of_the_booking_is_a_refusal(driver: HostLink, host: ForeignHo
     assert isinstance(outcome, base.Refused)
     assert outcome.code is Code.WRONG_AMOUNT
     assert host.payments == []
+
+
+def test_its_books_are_read_in_another_hand(driver: HostLink, host: ForeignHost) -> None:
+    settle(driver)
+    host._add({"Amount": 300, "AuthorisationCode": ""}, "MONEY BOX")
+    now = datetime.now(UTC).replace(microsecond=0)
+    (booking,) = driver.bookings(now - timedelta(hours=1), now + timedelta(hours=1), soon())
+    assert (booking.reference, booking.amount, booking.receipt) == ("DK-1002-1", 600, "R-1")
+    assert abs(booking.booked_at - now) < timedelta(minutes=1)
+    assert driver.bookings(now - timedelta(hours=2), now - timedelta(hours=1), soon()) == []
+
+
+def test_the_books_of_another_day_are_not_believed(driver: HostLink, host: ForeignHost) -> None:
+    host.mishap = "another day"
+    now = datetime.now(UTC).replace(microsecond=0)
+    with pytest.raises(BadMessage, match="asked for the books of"):
+        driver.bookings(now - timedelta(hours=1), now, soon())

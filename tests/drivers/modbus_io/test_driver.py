@@ -62,6 +62,7 @@ class TestRelease:
         lot = rig(profile, framing)
         lot.world.put("E2", Position.OPEN)
         outcome = lot.release()
+        assert isinstance(outcome, Refused)
         assert (outcome.code, lot.intents, lot.world.releases) == (code, [], [])
 
     @every_profile

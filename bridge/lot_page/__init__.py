@@ -1,0 +1,1 @@
+"""A tiny page in the lot's own network; off unless `[lot_page] listen` is given (ADR 0019)."""

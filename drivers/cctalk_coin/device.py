@@ -1,0 +1,367 @@
+"""The coin acceptor that we are, as its host sees it: a pure state machine.
+
+Credit is a counter of events (1…255, then 1 again; 0 only after power-up) and the five newest of them, which the host
+reads when it polls and compares with what it read before (Generic Specification 4.7, part 2, header 229). That heals
+lost replies, and credits twice if a host starts to count anew while the old events are still there. Hence:
+
+* One event at a time: the next one follows only when the present counter is certainly known to the host.
+* After a silence in which the host may have given up, after a gap in our own service, and when the host begins to
+  identify us, we come back as after a power failure: counter 0, no events, all coins inhibited.
+* Only the last of several requests that came together is answered: the host has given up waiting for the others.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from drivers.cctalk_coin.account import Account, Credit, Fate
+from drivers.cctalk_coin.codec import BROADCAST, HOST, NAK, OVERHEAD, REPLY, Check, Codec, Frame
+from drivers.cctalk_coin.coins import mix
+from drivers.cctalk_coin.echo import Echo
+from drivers.cctalk_coin.events import Events
+from drivers.cctalk_coin.headers import IDENTIFYING, RUNNING, Header, fixed_reply
+from drivers.cctalk_coin.inhibits import ORDERS, QUESTIONS, Inhibits
+from parking.stay import StayRef
+
+GAP: Final = 0.05
+"""Seconds of stillness after which a frame that has not ended never will (Generic Specification 4.7, part 1)."""
+ADDRESS_DELAY: Final = 0.004
+"""Seconds per address that an answer to an address poll is held back, so that devices answer one after the other."""
+REMEMBERED: Final = 256
+"""Payments whose fate is kept in mind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the acceptor is built. Times are seconds, `values` yen by place; see README.md for the options."""
+
+    values: tuple[int, ...] = (10, 50, 100, 500)
+    country: str = "JP"
+    address: int = 2
+    check: Check = Check.SUM
+    echo: bool = True
+    patience: float = 0.35
+    confirm: int = 3
+    step: int = 100
+    pause: float = 0.0
+    grace: float = 2.0
+    always_open: bool = False
+    simple_polls: bool = False
+    nak: bool = True
+    seconds_per_char: float = 10 / 9600
+
+
+@dataclass(slots=True)
+class Period:
+    """A time in which coins were enabled: one customer. `account` is the payment that was made in it."""
+
+    number: int
+    account: Account | None = None
+
+
+@dataclass(slots=True)
+class _Told:
+    """A reply that showed the counter: when it left, and whether the line gave it back."""
+
+    size: int
+    written: float | None = None
+    echoed: bool = False
+
+
+class Acceptor:
+    """Implements drivers.peripheral.Peripheral."""
+
+    def __init__(self, settings: Settings) -> None:
+        """As after power-up."""
+        self.settings = settings
+        self._codec = Codec(settings.check, frozenset((settings.address, BROADCAST)))
+        self._echo = Echo(settings.seconds_per_char)
+        self._inhibits = Inhibits(settings.values, settings.country)
+        self._accounts: OrderedDict[str, Account] = OrderedDict()
+        self._period: Period | None = None
+        self._periods = 0
+        self._called: float | None = None
+        self._byte_at = float("-inf")
+        self.restarts: deque[str] = deque(maxlen=16)
+        """Why it came back as after a power failure, the last few times."""
+        self._power_up()
+
+    def _power_up(self) -> None:
+        self._events = Events()
+        self._inhibits.power_up()
+        self._codec.reset()
+        self._echo.forget()
+        self._flight: Credit | None = None
+        self._payer: Account | None = None
+        self._follows = 0
+        self._told: _Told | None = None
+        self._saying: tuple[bytes, _Told | None] | None = None
+        self._later: tuple[float, bytes] | None = None
+        self._heard: float | None = None
+        self._asked = 0
+        self._shut_at: float | None = None
+        self._enough = False
+
+    # --- the line (drivers.peripheral.Peripheral) ------------------------------------------------------------------
+
+    def opened(self, now: float) -> None:
+        """The line is there: nobody knows what the host has done meanwhile."""
+        self._restart("the line was opened")
+        self._called = now
+
+    def lost(self, now: float, certain: bool) -> None:
+        """The line broke."""
+        if self._saying is not None and not certain:
+            self._left()
+        self._restart("the line broke")
+        self._called = now
+
+    def receive(self, data: bytes, now: float) -> bytes:
+        """Take what came; returns the reply, if one is due at once."""
+        if self._stood_still(now):
+            return b""  # who knows how old these bytes are
+        data, whole = self._echo.strip(data, now)
+        if whole and self._told is not None:
+            self._told.echoed = True
+        if not data:
+            return b""
+        if now - self._byte_at > GAP:
+            self._codec.reset()
+        self._byte_at = now
+        frames = self._codec.feed(data)
+        if not frames:
+            return b""
+        self._silence(now)
+        self._heard, self._later = now, None
+        self._follow(frames, now)
+        for frame in frames[:-1]:
+            self._act(frame, now)
+            self._asked = frame.header
+        reply = self._reply(frames[-1], now)
+        self._asked = frames[-1].header
+        self._advance(now)
+        return reply
+
+    def due(self, now: float) -> bytes:
+        """What was held back; also notices silence."""
+        if not self._stood_still(now):
+            self._silence(now)
+        self._advance(now)
+        if self._later is None or now < self._later[0]:
+            return b""
+        (_, raw), self._later = self._later, None
+        return self._say(raw)
+
+    def written(self, now: float) -> None:
+        """The reply has left."""
+        if self._saying is None:
+            return
+        raw, told = self._saying
+        self._left()
+        if told is not None:
+            told.written = now
+        if self.settings.echo:
+            self._echo.expect(raw, now)
+
+    # --- what the driver asks and orders ---------------------------------------------------------------------------
+
+    @property
+    def counter(self) -> int:
+        """The event counter as the host reads it."""
+        return self._events.counter
+
+    @property
+    def period(self) -> Period | None:
+        """The present enabled period."""
+        return self._period
+
+    def enabled(self) -> Mapping[int, int]:
+        """The coins that the host takes now: value by place."""
+        return self._inhibits.enabled()
+
+    def account(self, reference: str) -> Account | None:
+        """What is known of a payment."""
+        return self._accounts.get(reference)
+
+    def letter(self, amount: int) -> bytes | None:
+        """The exact bytes in which `amount` will be shown, reply after reply, if nothing comes between.
+
+        None if it cannot be made exactly of the coins that are enabled now and not larger than the step.
+        """
+        coins = mix(amount, self._usable(), amount)
+        if not coins:
+            return None
+        shown = self._events.ahead(self._inhibits.event(value) for value in coins)
+        return b"".join(self._framed(HOST, REPLY, data) for data in shown)
+
+    def begin(self, reference: str, stay: StayRef, amount: int, until: float) -> Account | None:
+        """Start to credit `amount` in the present period, with no new coin after `until`; None if there is none."""
+        if self._period is None:
+            return None
+        account = Account(reference, stay, amount, self.counter, until)
+        self._accounts[reference] = self._period.account = self._payer = account
+        while len(self._accounts) > REMEMBERED:
+            self._accounts.popitem(last=False)
+        return account
+
+    def withdraw(self, account: Account) -> None:
+        """Show no more coins of this payment; the fate of one that was shown may still turn out."""
+        account.stop("the time was over")
+        self._close(account)
+
+    def finished(self, account: Account, now: float) -> bool:
+        """Whether nothing will change any more by waiting."""
+        self._advance(now)
+        return bool(account.stopped) and not account.awaited
+
+    # --- requests --------------------------------------------------------------------------------------------------
+
+    def _reply(self, frame: Frame, now: float) -> bytes:
+        if frame.header == Header.ADDRESS_POLL and not frame.data:
+            self._later = (now + ADDRESS_DELAY * self.settings.address, bytes((self.settings.address,)))
+            return b""
+        host = frame.source or HOST
+        if frame.header == Header.CREDIT and not frame.data:
+            self._next_event(now)
+            return self._say(self._framed(host, REPLY, self._events.data()), _Told(OVERHEAD + len(self._events.data())))
+        data = self._act(frame, now)
+        if data is not None:
+            return self._say(self._framed(host, REPLY, data))
+        if self.settings.nak and frame.destination != BROADCAST:
+            return self._say(self._framed(host, NAK, b""))
+        return b""
+
+    def _act(self, frame: Frame, now: float) -> bytes | None:
+        """Do what a request orders; the reply's data, or None if it makes no sense."""
+        header, data = frame.header, frame.data
+        if header == Header.RESET and not data:
+            self._restart("the host reset us")
+            self._heard = now
+            return b""
+        anew = header in IDENTIFYING and not (self.settings.simple_polls and header == Header.SIMPLE_POLL)
+        if anew and self._events.fresh:
+            self._restart("the host began to identify us anew")
+            self._heard = now
+        if header in ORDERS:
+            done = self._inhibits.order(header, data)
+            self._look_at_inhibits(now)
+            return b"" if done else None
+        return self._inhibits.answer(header, data) if header in QUESTIONS else fixed_reply(header, data)
+
+    # --- events ----------------------------------------------------------------------------------------------------
+
+    def _next_event(self, now: float) -> None:
+        """Show the next coin, if there is one and the host certainly knows the counter as it stands."""
+        payer = self._payer
+        if payer is None or payer.stopped or self._flight or self._follows < self.settings.confirm:
+            return
+        left, usable = payer.amount - payer.delivered, self._usable()
+        if not left or not usable:
+            return
+        coins = mix(left, usable, payer.amount)
+        if now > payer.until:
+            payer.stop("the time was over")
+        elif coins is None:
+            payer.stop(f"{left} yen cannot be made exactly of the coins that are enabled now")
+        else:
+            number = self._events.add(self._inhibits.event(coins[0]))
+            self._flight, self._follows = Credit(coins[0], number), 0
+            payer.credits.append(self._flight)
+
+    def _follow(self, frames: list[Frame], now: float) -> None:
+        """Count a request that goes on as before, after a reply that showed the counter as it stands."""
+        told, self._told = self._told, None
+        if told is None or told.written is None or len(frames) > 1 or frames[0].header not in RUNNING:
+            return
+        on_the_wire = (told.size + OVERHEAD) * self.settings.seconds_per_char
+        if not (told.echoed if self.settings.echo else now - told.written >= on_the_wire):
+            return
+        self._follows += 1
+        self._events.known()
+        if self._flight is not None and self._follows >= self.settings.confirm:
+            self._flight.fate, self._flight = Fate.DELIVERED, None
+
+    def _advance(self, now: float) -> None:
+        """What time alone brings about: inhibits that last, a payment that is complete."""
+        self._look_at_inhibits(now)
+        payer = self._payer
+        if payer is None:
+            return
+        if payer.full_at is None and payer.delivered >= payer.amount:
+            payer.full_at = now
+        if payer.full_at is not None and now - payer.full_at >= self.settings.grace:
+            payer.stop("all coins were taken")
+        if payer.stopped:
+            self._close(payer)
+
+    def _close(self, account: Account) -> None:
+        if self._payer is account and not account.awaited:
+            self._payer = None
+            if self.settings.always_open and self._period is not None and account.delivered:
+                self._new_period()
+
+    # --- inhibits --------------------------------------------------------------------------------------------------
+
+    def _usable(self) -> frozenset[int]:
+        return frozenset(value for value in self._inhibits.enabled().values() if value <= self.settings.step)
+
+    def _look_at_inhibits(self, now: float) -> None:
+        """A station that has read our events and shuts right then has enough; one that begins anew shuts as well."""
+        if self._inhibits.enabled():
+            self._shut_at = None
+            if self._period is None:
+                self._new_period()
+        elif self._period is not None:
+            if self._shut_at is None:
+                self._shut_at, self._enough = now, self._asked == Header.CREDIT
+            if now - self._shut_at >= self.settings.pause:
+                self._end_period("the station takes no more coins", satisfied=self._enough)
+
+    def _new_period(self) -> None:
+        self._periods += 1
+        self._period = Period(self._periods)
+
+    def _end_period(self, why: str, satisfied: bool = False) -> None:
+        if self._period is not None and self._period.account is not None:
+            self._period.account.stop(why, satisfied)
+        self._period = None
+
+    # --- beginning anew --------------------------------------------------------------------------------------------
+
+    def _stood_still(self, now: float) -> bool:
+        """Whether we ourselves did not serve the line for so long that the host may have given up."""
+        before, self._called = self._called, now
+        if before is None or now - before <= self.settings.patience:
+            return False
+        self._restart(f"we did not serve the line for {now - before:.1f} s")
+        return True
+
+    def _silence(self, now: float) -> None:
+        if self._heard is not None and now - self._heard > self.settings.patience:
+            self._restart(f"the host was silent for {now - self._heard:.1f} s")
+
+    def _restart(self, why: str) -> None:
+        """Come back as after a power failure; what was shown and not delivered stays unknown for ever."""
+        if self._flight is not None:
+            self._flight.fate = Fate.KEPT if self._flight.fate is Fate.PENDING else Fate.UNKNOWN
+        self._end_period(why)
+        if self._payer is not None:
+            self._payer.stop(why)
+        if self.counter or self._inhibits.touched:
+            self.restarts.append(why)
+        self._power_up()
+
+    # --- bytes -----------------------------------------------------------------------------------------------------
+
+    def _framed(self, to: int, header: int, data: bytes) -> bytes:
+        return self._codec.encode(Frame(to, header, data, self.settings.address))
+
+    def _say(self, raw: bytes, told: _Told | None = None) -> bytes:
+        self._told, self._saying = told, (raw, told)
+        return raw
+
+    def _left(self) -> None:
+        self._saying = None
+        if self._flight is not None and self._flight.fate is Fate.PENDING:
+            self._flight.fate = Fate.SHOWN

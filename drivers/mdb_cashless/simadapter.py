@@ -1,0 +1,163 @@
+"""A simulated adapter: a reader on the bus on one side, lines of text on the other. It lives as long as it has power.
+
+What it writes down and when is what the maker's published examples show; what they do not show is in qibixx.py.
+"""
+
+from typing import Final
+
+from drivers.mdb_cashless import words
+from drivers.mdb_cashless.amounts import Amounts
+from drivers.mdb_cashless.block import Block, BlockCodec, Command, Reply, Side, Vend, from_controller, from_peripheral
+from drivers.mdb_cashless.block import Reader as ReaderCommand
+from drivers.mdb_cashless.words import State
+
+LONGEST_WAIT: Final = 0xFF
+"""Z7: seconds for which the controller waits for an answer."""
+CURRENCY: Final = b"\x13\x92"
+IDENTITY: Final = b"SIM000000000001MDB ADAPTER \x00\x01" + b"\x00\x00\x00\x20"
+"""Who it is, and the optional features that it has: always idle (section 7.4.16)."""
+
+
+class Adapter:
+    """What it says to the program is collected in `said`. Not thread-safe."""
+
+    def __init__(self, amounts: Amounts) -> None:
+        """Fresh from power-up: switched off."""
+        self._amounts = amounts
+        self._on = False
+        self._state: State | None = None
+        """None: in a vend."""
+        self._asked = words.VendAsked("0", "0")
+        self._news = b""
+        """What is said at the next poll."""
+        self._after_ack: words.Status | None = None
+        self._ear = BlockCodec(Side.PERIPHERAL)
+        self._controllers_ear = BlockCodec(Side.CONTROLLER)
+        self.said: list[words.Said] = []
+
+    # --- the bus ------------------------------------------------------------------------------------------------------
+
+    def exchange(self, data: bytes) -> bytes | None:
+        """A block of the controller and what the reader answers, through characters with their mode bits and back."""
+        answer: bytes | None = None
+        for block in self._ear.feed(from_controller(Block(data))):
+            answer = self._answer(block.data) if self._on else None
+        if answer is None:
+            return None
+        bare = Block(b"\x00", bare=True)
+        (heard,) = self._controllers_ear.feed(from_peripheral(Block(answer) if answer else bare))
+        if heard.bare:
+            return b""
+        self._acknowledged()
+        return heard.data
+
+    def _acknowledged(self) -> None:
+        """The controller acknowledged a block with data."""
+        self.said.append(words.Acknowledged())
+        if self._after_ack is not None:
+            self._go(self._after_ack.state)
+
+    def _answer(self, data: bytes) -> bytes:
+        match data[0]:
+            case Command.RESET:
+                self._news = bytes((Reply.JUST_RESET,))
+                self._go(State.INACTIVE)
+                return b""
+            case Command.POLL:
+                news, self._news = self._news, b""
+                return news
+            case Command.SETUP if data[1] == 0:
+                scale, decimals = self._amounts.scale, self._amounts.decimals
+                self._after_ack = words.Status(State.DISABLED)
+                return bytes((Reply.CONFIG, 3)) + CURRENCY + bytes((scale, decimals, LONGEST_WAIT, 0x01))
+            case Command.EXPANSION if data[1] == 0:
+                return bytes((Reply.IDENTITY,)) + IDENTITY
+            case Command.READER:
+                self._go(State.ENABLED if data[1] == ReaderCommand.ENABLE else State.DISABLED)
+                return bytes((Reply.CANCELLED,)) if data[1] == ReaderCommand.CANCEL else b""
+            case Command.VEND:
+                return self._vend(data[1], data[2:])
+        return b""
+
+    def _vend(self, what: int, more: bytes) -> bytes:
+        match what:
+            case Vend.REQUEST:
+                item = str(int.from_bytes(more[2:4], "big"))
+                self._state, self._asked = None, words.VendAsked(self._written(more[:2]), item)
+                self.said.append(self._asked)
+            case Vend.CANCEL:
+                self._news = b""
+                self._after_ack = words.Status(State.IDLE)
+                return bytes((Reply.DENIED,))
+            case Vend.SUCCESS:
+                self.said.append(words.VendDone())
+                self._go(State.IDLE)
+            case Vend.FAILURE:
+                self.said.append(words.Complaint(words.Trouble.VEND_FAILED, "VEND 3"))
+                self._go(State.IDLE)
+            case Vend.SESSION_COMPLETE:
+                self._after_ack = words.Status(State.ENABLED)
+                return bytes((Reply.END_SESSION,))
+        return b""
+
+    def _go(self, state: State) -> None:
+        self._after_ack = None
+        self._state = state
+        self.said.append(words.Status(state))
+
+    # --- the program --------------------------------------------------------------------------------------------------
+
+    def hear(self, word: words.Word) -> None:
+        """Do what it is told."""
+        match word:
+            case words.AskVersion():
+                self.said.append(words.Version("4.0.2.0", "SIM000000000001"))
+            case words.AskHardware():
+                self.said.append(words.Hardware("6.0,SIM"))
+            case words.Configure():
+                wrong = words.Complaint(words.Trouble.OTHER, "SET -1")
+                self.said.append(wrong if self._on else words.Configured())
+            case words.Switch(on):
+                self._switch(on)
+            case words.Start(credit):
+                self._start(credit)
+            case words.Approve(amount):
+                self._approve(amount)
+            case words.Deny():
+                self._deny()
+
+    def _switch(self, on: bool) -> None:
+        if on != self._on:
+            self._on, self._state, self._news = on, State.INACTIVE, b""
+        self.said.append(words.Switched(on))
+        if on:
+            self.said.append(self._asked if self._state is None else words.Status(self._state))
+
+    def _start(self, credit: str) -> None:
+        units = self._units(credit)
+        if self._state is not State.ENABLED or units is None:
+            self.said.append(words.Complaint(words.Trouble.OTHER, "START -1"))
+            return
+        self._news, self._after_ack = bytes((Reply.BEGIN_SESSION,)) + units, words.Status(State.IDLE)
+
+    def _approve(self, amount: str) -> None:
+        units = self._units(amount)
+        if not self._on or self._state is not None or units is None:
+            self.said.append(words.Complaint(words.Trouble.NO_VEND, "VEND -1"))
+        else:
+            self._news = bytes((Reply.APPROVED,)) + units
+
+    def _deny(self) -> None:
+        if self._state is None:
+            self._news = bytes((Reply.DENIED,))
+        elif self._state is State.IDLE:
+            self._news = bytes((Reply.CANCEL_REQUEST,))
+
+    def _written(self, units: bytes) -> str:
+        amounts, raw = self._amounts, int.from_bytes(units, "big") * self._amounts.scale
+        whole, rest = divmod(raw, 10**amounts.decimals)
+        return f"{whole}.{rest:0{amounts.decimals}d}" if amounts.decimals else str(whole)
+
+    def _units(self, written: str) -> bytes | None:
+        value = self._amounts.read(written)
+        return None if value is None else (value * 10**self._amounts.decimals // self._amounts.scale).to_bytes(2, "big")

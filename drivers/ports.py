@@ -1,0 +1,94 @@
+"""The serial ports of this computer: what is plugged in, who has it open, and whether we may open it. Opens nothing.
+
+Opening a port moves its control lines, and some adapters reset what hangs on them; so this looks from the outside.
+"""
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from serial.tools import list_ports
+
+_BY_ID: Final = Path("/dev/serial/by-id")
+_PROCESSES: Final = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class SerialPort:
+    """One port. `url` is what a lot profile takes; `stable` another name of it that survives replugging, if any.
+
+    `vid_pid` is empty for ports that are not USB; `held_by` names the program that has it open, as far as may be seen;
+    `hint` says what to do where we may not open it.
+    """
+
+    url: str
+    description: str
+    vid_pid: str = ""
+    serial_number: str = ""
+    stable: str = ""
+    held_by: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        """A few lines for people."""
+        usb = " ".join(part for part in (self.vid_pid, self.serial_number) if part)
+        lines = [f"{self.url}  {self.description}" + (f"  [{usb}]" if usb else "")]
+        lines += [f"    better write  {self.stable}"] if self.stable else []
+        lines += [f"    in use by  {self.held_by}"] if self.held_by else []
+        lines += [f"    {self.hint}"] if self.hint else []
+        return "\n".join(lines)
+
+
+def ports(found: Iterable[Any] | None = None) -> list[SerialPort]:
+    """All ports of this computer, by name; `found` are pyserial's ListPortInfo, asked for if not given."""
+    known = list_ports.comports() if found is None else found
+    return [_described(one) for one in sorted(known, key=lambda one: str(one.device))]
+
+
+def _described(one: Any) -> SerialPort:
+    device = str(one.device)
+    usb = one.vid is not None and one.pid is not None
+    text = one.description if one.description not in (None, "n/a") else "serial port"
+    return SerialPort(
+        url=device,
+        description=str(text),
+        vid_pid=f"{one.vid:04x}:{one.pid:04x}" if usb else "",
+        serial_number=str(one.serial_number or ""),
+        stable=_stable(device),
+        held_by=_holder(device),
+        hint=_hint(device),
+    )
+
+
+def _stable(device: str) -> str:
+    """The name under which udev keeps a USB adapter, whichever socket it is in (Linux)."""
+    if not _BY_ID.is_dir():
+        return ""
+    real = os.path.realpath(device)
+    return next((str(link) for link in sorted(_BY_ID.iterdir()) if os.path.realpath(link) == real), "")
+
+
+def _holder(device: str) -> str:
+    """Which process has the port open (Linux); only root sees those of other users."""
+    real = os.path.realpath(device)
+    for process in sorted(_PROCESSES.glob("[0-9]*")) if _PROCESSES.is_dir() else ():
+        try:
+            if any(os.path.realpath(handle) == real for handle in (process / "fd").iterdir()):
+                name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
+                return f"{name} (process {process.name})"
+        except OSError:
+            continue  # it ended meanwhile, or is somebody else's
+    return ""
+
+
+def _hint(device: str) -> str:
+    if sys.platform == "win32" or os.access(device, os.R_OK | os.W_OK):
+        return ""
+    try:
+        group = Path(device).group()
+    except (OSError, KeyError, NotImplementedError):
+        return "this user may not open it"
+    return f"this user may not open it: sudo usermod -aG {group} {os.environ.get('USER', '$USER')}, then sign in again"

@@ -1,0 +1,309 @@
+"""ZVT application messages (APDUs) on a serial line and on TCP, both directions, sans-I/O.
+
+`feed` takes bytes as they come and returns what is complete; garbage is skipped, buffers are bounded, and no bytes make
+it raise. Sources: PA00P015 (ZVT protocol; terminalhersteller.de) for the messages, PA00P016 for the lines.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+from typing import Final, Protocol
+
+from drivers.framing import ReceiveBuffer
+from parking.errors import Bug
+
+DLE: Final = 0x10
+STX: Final = 0x02
+ETX: Final = 0x03
+ACK: Final = 0x06
+NAK: Final = 0x15
+
+MOST_SAID: Final = 254
+"""Longest data block that we send: from 255 on the length has two bytes, whose order peers disagree about."""
+
+MOST_HEARD: Final = 1024
+"""Longest data block that is understood; what a machine sends to a terminal is far below."""
+
+_HEAD: Final = 3
+_LONG_HEAD: Final = 5
+_LONG: Final = 0xFF
+_POLYNOMIAL: Final = 0x8408
+
+_CLASSES: Final = {
+    0x04: frozenset((0x01, 0x0D, 0x0E, 0x0F, 0xFF)),
+    0x05: frozenset((0x01,)),
+    0x06: frozenset(range(256)),
+    0x08: frozenset(range(0x60)),
+    0x80: frozenset((0x00,)),
+    0x84: frozenset(range(256)),
+}
+"""Control fields with which a message may begin (PA00P015, "Summary of Commands")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Apdu:
+    """One application message: its control field (class and instruction, `0x0601`) and its data block."""
+
+    control: int
+    data: bytes = b""
+
+    @property
+    def raw(self) -> bytes:
+        """Control field, length, data. Raises Bug above 254 bytes of data."""
+        if len(self.data) > MOST_SAID:
+            raise Bug(f"an APDU of {len(self.data)} bytes is never sent")
+        return self.control.to_bytes(2, "big") + bytes((len(self.data),)) + self.data
+
+
+class Signal(StrEnum):
+    """What a serial line says besides messages."""
+
+    ACK = "ack"
+    """The last frame has arrived."""
+    NAK = "nak"
+    """The last frame was broken: say it again."""
+    BROKEN = "broken"
+    """A frame came whose check sum does not hold."""
+
+
+Heard = Apdu | Signal
+
+
+class Framing(Protocol):
+    """What the three kinds of line have in common."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether something has begun that is not complete."""
+        ...
+
+    def encode(self, apdu: Apdu) -> bytes:
+        """The exact bytes on the line."""
+        ...
+
+    def feed(self, data: bytes) -> list[Heard]:
+        """Take bytes in; return what is complete now."""
+        ...
+
+    def reset(self) -> None:
+        """Forget half a message."""
+        ...
+
+
+def _crc_table() -> tuple[int, ...]:
+    rows = []
+    for value in range(256):
+        for _ in range(8):
+            value = (value >> 1) ^ (_POLYNOMIAL if value & 1 else 0)
+        rows.append(value)
+    return tuple(rows)
+
+
+_CRC: Final = _crc_table()
+
+
+def crc16(data: bytes) -> int:
+    """CRC-16 with polynomial 8408 reflected and start 0; on the line over the APDU, not doubled, and ETX."""
+    crc = 0
+    for byte in data:
+        crc = (crc >> 8) ^ _CRC[(crc ^ byte) & 0xFF]
+    return crc
+
+
+def _long_sizes(two: bytes) -> set[int]:
+    """What two bytes of length behind FF may mean: low byte first as in PA00P015, or high byte first as some write."""
+    either = {int.from_bytes(two, "little"), int.from_bytes(two, "big")}
+    return {size for size in either if MOST_SAID < size <= MOST_HEARD}
+
+
+def _whole(raw: bytes) -> Apdu | None:
+    """The message that `raw` is exactly; where its end is known, the order of a long length is as well."""
+    if len(raw) < _HEAD:
+        return None
+    control = int.from_bytes(raw[:2], "big")
+    if raw[2] != _LONG:
+        return Apdu(control, raw[_HEAD:]) if len(raw) == _HEAD + raw[2] else None
+    fits = len(raw) - _LONG_HEAD in _long_sizes(raw[_HEAD:_LONG_HEAD])
+    return Apdu(control, raw[_LONG_HEAD:]) if fits else None
+
+
+def _may_begin(head: bytes) -> bool:
+    """Whether a message may begin with these bytes, as far as there are any."""
+    if not head or head[0] not in _CLASSES:
+        return not head
+    return len(head) < 2 or head[1] in _CLASSES[head[0]]
+
+
+class TcpFraming:
+    """Bare APDUs one after the other, or with `prefix` each behind its length in two bytes, high byte first."""
+
+    def __init__(self, prefix: bool = False) -> None:
+        self._prefix = 2 if prefix else 0
+        self._buffer = ReceiveBuffer(2 * (self._prefix + _LONG_HEAD + MOST_HEARD))
+
+    @property
+    def partial(self) -> bool:
+        """Whether something has begun that is not complete."""
+        return len(self._buffer) > 0
+
+    def encode(self, apdu: Apdu) -> bytes:
+        """The exact bytes on the line."""
+        raw = apdu.raw
+        return len(raw).to_bytes(self._prefix, "big") + raw if self._prefix else raw
+
+    def feed(self, data: bytes) -> list[Heard]:
+        """Take bytes in; return what is complete now. A byte with which no message may begin is skipped."""
+        found: list[Heard] = []
+        for start in range(0, len(data), MOST_HEARD):
+            self._buffer.extend(data[start : start + MOST_HEARD])
+            self._take(found)
+        return found
+
+    def reset(self) -> None:
+        """Forget half a message."""
+        self._buffer.clear()
+
+    def _take(self, found: list[Heard]) -> None:
+        while len(self._buffer):
+            size = self._size()
+            if size is None:
+                return
+            apdu = _whole(self._buffer.peek(self._prefix, size - self._prefix)) if size else None
+            if apdu is None:
+                self._buffer.skip(1)
+            else:
+                self._buffer.take(size)
+                found.append(apdu)
+
+    def _size(self) -> int | None:
+        """How long the message is that stands here: 0 if it is none, None if that is not known or not all there yet."""
+        head = self._buffer.peek(0, self._prefix + _LONG_HEAD)
+        body = head[self._prefix :]
+        if not _may_begin(body):
+            return 0
+        size = self._body_size(body)
+        if self._prefix and len(head) >= self._prefix:
+            told = int.from_bytes(head[: self._prefix], "big")
+            if not _HEAD <= told <= _LONG_HEAD + MOST_HEARD or (size not in (None, told) and body[2] != _LONG):
+                return 0
+            size = told if size is not None else None
+        if size is None or size == 0:
+            return size
+        return self._prefix + size if len(self._buffer) >= self._prefix + size else None
+
+    def _body_size(self, body: bytes) -> int | None:
+        if len(body) < _HEAD or (body[2] == _LONG and len(body) < _LONG_HEAD):
+            return None
+        if body[2] != _LONG:
+            return _HEAD + body[2]
+        sizes = _long_sizes(body[_HEAD:_LONG_HEAD])
+        # Without a prefix nothing tells which order is meant where both make sense: such a message is not guessed at.
+        return _LONG_HEAD + min(sizes) if len(sizes) == 1 or (sizes and self._prefix) else 0
+
+
+class _At(Enum):
+    """Where in a frame the line is."""
+
+    OUTSIDE = auto()
+    NOISE = auto()
+    """Something came that belongs to no frame: an ACK in it would be chance."""
+    BEGINNING = auto()
+    BODY = auto()
+    BODY_DLE = auto()
+    CHECK = auto()
+
+
+class SerialFraming:
+    """`10 02`, the APDU with each 10 doubled, `10 03`, CRC low byte first; between frames 06 and 15 (PA00P016)."""
+
+    def __init__(self) -> None:
+        self._at = _At.OUTSIDE
+        self._body = bytearray()
+        self._check = bytearray()
+
+    @property
+    def partial(self) -> bool:
+        """Whether something has begun that is not complete."""
+        return self._at is not _At.OUTSIDE
+
+    @property
+    def inside(self) -> bool:
+        """Whether a frame has begun: if it does not end, its sender waits for a NAK."""
+        return self._at in (_At.BODY, _At.BODY_DLE, _At.CHECK)
+
+    def encode(self, apdu: Apdu) -> bytes:
+        """The exact bytes on the line."""
+        raw = apdu.raw
+        check = crc16(raw + bytes((ETX,))).to_bytes(2, "little")
+        return bytes((DLE, STX)) + raw.replace(b"\x10", b"\x10\x10") + bytes((DLE, ETX)) + check
+
+    def feed(self, data: bytes) -> list[Heard]:
+        """Take bytes in; return what is complete now."""
+        found: list[Heard] = []
+        for byte in data:
+            heard = self._take(byte)
+            if heard is not None:
+                found.append(heard)
+        return found
+
+    def reset(self) -> None:
+        """Forget half a message."""
+        self._at = _At.OUTSIDE
+        self._body.clear()
+        self._check.clear()
+
+    def _take(self, byte: int) -> Heard | None:
+        match self._at:
+            case _At.BODY if byte != DLE:
+                self._body.append(byte)
+                return self._broken() if len(self._body) > _LONG_HEAD + MOST_HEARD else None
+            case _At.BODY:
+                self._at = _At.BODY_DLE
+            case _At.BODY_DLE:
+                return self._escaped(byte)
+            case _At.CHECK:
+                self._check.append(byte)
+                return self._judged() if len(self._check) == 2 else None
+            case _At.BEGINNING:
+                self._begin(byte)
+            case _:
+                return self._between(byte)
+        return None
+
+    def _between(self, byte: int) -> Signal | None:
+        if byte == DLE:
+            self._at = _At.BEGINNING
+        elif self._at is _At.OUTSIDE and byte in (ACK, NAK):
+            return Signal.ACK if byte == ACK else Signal.NAK
+        else:
+            self._at = _At.NOISE
+        return None
+
+    def _begin(self, byte: int) -> None:
+        if byte == STX:
+            self.reset()
+            self._at = _At.BODY
+        elif byte != DLE:
+            self._at = _At.NOISE
+
+    def _escaped(self, byte: int) -> Heard | None:
+        if byte == DLE:
+            self._body.append(DLE)
+            self._at = _At.BODY
+        elif byte == ETX:
+            self._at = _At.CHECK
+        elif byte == STX:  # half a frame, and a new one
+            self._begin(byte)
+        else:
+            return self._broken()
+        return None
+
+    def _judged(self) -> Heard:
+        body, check = bytes(self._body), int.from_bytes(self._check, "little")
+        self.reset()
+        apdu = _whole(body) if crc16(body + bytes((ETX,))) == check else None
+        return Signal.BROKEN if apdu is None else apdu
+
+    def _broken(self) -> Signal:
+        self.reset()
+        self._at = _At.NOISE
+        return Signal.BROKEN
