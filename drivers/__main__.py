@@ -12,6 +12,8 @@ from typing import Final
 import msgspec
 
 from drivers import profile, registry
+from drivers.conform.command import DESCRIPTION
+from drivers.conform.command import add as add_conform
 from drivers.recorder import Direction, Recorder, read_back
 from drivers.replay import play
 from drivers.sniff import listen
@@ -126,12 +128,20 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"driver families:\n{families}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = top.add_subparsers(required=True, metavar="sim | ports | probe | sniff | replay")
+    commands = top.add_subparsers(required=True, metavar="sim | ports | probe | sniff | replay | conform")
     _add_sim(commands.add_parser("sim", help="run a whole simulated lot", description=sim.__doc__))
     _add_probe(commands.add_parser("probe", help="ask what answers at an address", description=probe.__doc__))
     _add_sniff(commands.add_parser("sniff", help="listen to a serial line", description=sniff.__doc__))
     _add_ports(commands.add_parser("ports", help="list the serial ports", description=ports.__doc__))
     _add_replay(commands.add_parser("replay", help="show or play a recording", description=replay.__doc__))
+    add_conform(
+        commands.add_parser(
+            "conform",
+            help="try a driver with all that goes wrong",
+            description=DESCRIPTION,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
     return top
 
 

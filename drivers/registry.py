@@ -17,7 +17,7 @@ from drivers.host_link import driver as host_link
 from drivers.mdb_cashless import driver as mdb_cashless
 from drivers.modbus_io import driver as modbus_io
 from drivers.profile import DeviceTable, ExitTable
-from drivers.transport import Tap
+from drivers.transport import LineSettings, Tap
 from drivers.zvt_terminal import driver as zvt_terminal
 from parking.errors import Code, Environment
 
@@ -40,14 +40,23 @@ class Probe(Protocol):
         ...
 
 
+def _usual(device: DeviceTable) -> LineSettings:
+    del device  # it has no serial line, or the usual one
+    return LineSettings()
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A kind of legacy machine. `schemes` are those of the URLs it can be reached by, "" for a serial port's name."""
+    """A kind of legacy machine. `schemes` are those of the URLs it can be reached by, "" for a serial port's name.
+
+    `line` says how characters look on a device's serial line; it raises Environment(CONFIG) for bad options.
+    """
 
     create: Create
     probe: Probe
     summary: Mapping[str, str]
     schemes: frozenset[str]
+    line: Callable[[DeviceTable], LineSettings] = _usual
 
 
 FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
@@ -55,6 +64,7 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
         "modbus_io": Family(
             create=modbus_io.create,
             probe=modbus_io.probe,
+            line=modbus_io.line,
             summary={
                 "ja": "Modbus RTU/TCP のリレー・入力ボード、ロック板コントローラー",
                 "en": "Modbus RTU/TCP relay and input boards, lock-plate controllers",
@@ -73,6 +83,7 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
         "zvt_terminal": Family(
             create=zvt_terminal.create,
             probe=zvt_terminal.probe,
+            line=zvt_terminal.line,
             summary={
                 "ja": "ZVT 決済端末として精算機につながる（TCP・シリアル）",
                 "en": "ZVT payment terminal of a pay station, over TCP or a serial line",
@@ -82,6 +93,7 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
         "mdb_cashless": Family(
             create=mdb_cashless.create,
             probe=mdb_cashless.probe,
+            line=mdb_cashless.line,
             summary={
                 "ja": "精算機のキャッシュレス端末（MDB/ICP、MDB-USB アダプター経由）：請求額と承認",
                 "en": "Cashless reader of a pay station (MDB/ICP, behind an MDB-USB adapter): charges and approvals",
@@ -91,6 +103,7 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
         "cctalk_coin": Family(
             create=cctalk_coin.create,
             probe=cctalk_coin.probe,
+            line=cctalk_coin.line,
             summary={
                 "ja": "ccTalk のコイン投入機として精算機に接続（支払いを硬貨として投入）",
                 "en": "Coin acceptor of a pay station on ccTalk: payments are credited as coins",

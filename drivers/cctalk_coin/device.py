@@ -87,9 +87,10 @@ class Acceptor:
         """Why it came back as after a power failure, the last few times."""
         self._power_up()
 
-    def _power_up(self) -> None:
+    def _power_up(self, inhibits: bool = True) -> None:
         self._events = Events()
-        self._inhibits.power_up()
+        if inhibits:
+            self._inhibits.power_up()
         self._codec.reset()
         self._echo.forget()
         self._flight: Credit | None = None
@@ -334,23 +335,30 @@ class Acceptor:
         before, self._called = self._called, now
         if before is None or now - before <= self.settings.patience:
             return False
-        self._restart(f"we did not serve the line for {now - before:.1f} s")
+        self._restart(f"we did not serve the line for {now - before:.1f} s", silence=True)
         return True
 
     def _silence(self, now: float) -> None:
         if self._heard is not None and now - self._heard > self.settings.patience:
-            self._restart(f"the host was silent for {now - self._heard:.1f} s")
+            self._restart(f"the host was silent for {now - self._heard:.1f} s", silence=True)
 
-    def _restart(self, why: str) -> None:
-        """Come back as after a power failure; what was shown and not delivered stays unknown for ever."""
+    def _restart(self, why: str, silence: bool = False) -> None:
+        """Come back as after a power failure; what was shown and not delivered stays unknown for ever.
+
+        After a mere silence in which the host had no coin of ours to count again, its inhibits are kept: it cannot see
+        that anything happened, and would not say them again before the next customer. Whose they are nobody knows.
+        """
+        kept = silence and not self.counter and self._flight is None
         if self._flight is not None:
             self._flight.fate = Fate.KEPT if self._flight.fate is Fate.PENDING else Fate.UNKNOWN
         self._end_period(why)
         if self._payer is not None:
             self._payer.stop(why)
-        if self.counter or self._inhibits.touched:
+        if not kept and (self.counter or self._inhibits.touched):
             self.restarts.append(why)
-        self._power_up()
+        self._power_up(inhibits=not kept)
+        if self._inhibits.enabled():
+            self._new_period()
 
     # --- bytes -----------------------------------------------------------------------------------------------------
 

@@ -239,3 +239,8 @@ def _listen(url: str, baud: int, until: float) -> base.Finding | None:
     places = ", ".join(f"{there} ({count}×)" for (_, there), count in sorted(asked.items(), key=lambda one: -one[1]))
     hints = (f"address = {address}", f'checksum = "{check.value}"', f"baud = {baud}")
     return base.Finding(answered=True, identity=f"ccTalk, {baud} baud: a host asks address {places}", hints=hints)
+
+
+def line(device: DeviceTable) -> LineSettings:
+    """How characters look on its serial line; raises Environment(CONFIG)."""
+    return options_of(device).line

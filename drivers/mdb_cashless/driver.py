@@ -220,3 +220,8 @@ def probe(url: str, deadline: float) -> base.Finding:
         return base.Finding(False, str(error))
     finally:
         port.close()
+
+
+def line(device: DeviceTable) -> LineSettings:
+    """How characters look on its serial line; raises Environment(CONFIG)."""
+    return options_of(device).line

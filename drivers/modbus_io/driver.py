@@ -346,3 +346,8 @@ def create(
 ) -> ModbusIo:
     """The driver of `device`; raises Environment(CONFIG)."""
     return ModbusIo(device, exits, clock, recorder)
+
+
+def line(device: DeviceTable) -> LineSettings:
+    """How characters look on its serial line; raises Environment(CONFIG)."""
+    return profile_of(device, ()).line

@@ -49,6 +49,8 @@ class Station:
     """What has been credited towards it, coin by coin."""
     ticket: int = 0
     """Counts what it has asked for."""
+    taken: int = 0
+    """All yen that its payment line ever gave it, also those for which it asked nothing."""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -89,6 +91,7 @@ class Station:
     def paid(self, amount: int) -> bool:
         """Its payment line says that this was paid. False if it asks for nothing: then it is nobody's money."""
         with self.lock:
+            self.taken += amount
             if not self.open:
                 self._say("paid_for_nothing", amount)
                 return False
@@ -98,6 +101,7 @@ class Station:
     def coin(self, amount: int) -> int:
         """A coin was credited on its line; it is sold once there is enough. Returns what is missing still."""
         with self.lock:
+            self.taken += amount
             self._say("coin", amount)
             if not self.open:
                 self._say("paid_for_nothing", amount)
@@ -113,7 +117,8 @@ class Station:
         with self.lock:
             by = {tender: [one.paid for one in self.sales if one.tender is tender] for tender in Tender}
             counts = {f"{tender}_sales": len(paid) for tender, paid in by.items()}
-            return {"asked": self.asked, "ticket": self.ticket, **counts, "line_yen": sum(by[Tender.LINE])}
+            shown = {"asked": self.asked, "ticket": self.ticket, "taken": self.taken}
+            return {**shown, **counts, "line_yen": sum(by[Tender.LINE])}
 
     def _sold(self, amount: int, tender: Tender) -> int:
         sale = Sale(self.clock(), self.asked, yen(amount), tender)

@@ -33,7 +33,7 @@ from drivers.base import (
 )
 from drivers.peripheral import Serving
 from drivers.profile import DeviceTable, ExitTable
-from drivers.transport import Tap, Transport
+from drivers.transport import LineSettings, Tap, Transport
 from drivers.zvt_terminal.approval import Approval, Charge, Delivery
 from drivers.zvt_terminal.device import Terminal
 from drivers.zvt_terminal.settings import Options, by_tcp, full_url, line_of, line_settings, options_of
@@ -236,3 +236,8 @@ def create(
     """The driver of `device`; raises Environment(CONFIG)."""
     del exits  # a terminal has none
     return ZvtTerminal(device, clock, recorder)
+
+
+def line(device: DeviceTable) -> LineSettings:
+    """How characters look on its serial line; raises Environment(CONFIG)."""
+    return line_settings(options_of(device))

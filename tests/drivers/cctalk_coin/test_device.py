@@ -326,6 +326,31 @@ class TestForgets:
         assert table.ask(Header.CATEGORY) == b"Coin Acceptor"
         assert table.acceptor.period is not None
 
+    @pytest.mark.parametrize("unserved", [False, True])
+    def test_not_the_inhibits_after_a_silence_in_which_no_coin_could_be_counted_again(self, unserved):
+        """The host cannot see that anything happened, and says them again with the next customer only."""
+        table = Table()
+        table.enable()
+        before = table.acceptor.period
+        if unserved:
+            table.now += 0.4
+        assert table.poll(wait=0.4) == bytes(11)
+        assert table.acceptor.period not in (None, before)  # who stands there now, nobody knows
+        assert not table.acceptor.restarts
+        account = table.pay(100)
+        table.poll()
+        assert table.poll()[0] == 1
+        assert account.delivered == 100
+
+    def test_a_payment_that_had_begun_when_the_silence_came(self):
+        table = Table()
+        table.enable()
+        account = table.pay(300)
+        table.poll(wait=0.4)
+        assert outcome_of(account) is base.Refused
+        for _ in range(5):
+            assert table.poll() == bytes(11)
+
     def test_and_begins_to_credit_only_after_the_host_has_seen_counter_0(self):
         table = Table(confirm=3)
         table.ask(Header.SET_INHIBITS, b"\xff\xff")

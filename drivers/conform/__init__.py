@@ -1,0 +1,1 @@
+"""One suite that every driver must pass, with its simulated machine or with the real one (docs/conformance.md)."""

@@ -1,0 +1,46 @@
+"""Runs the cases of the suite at each subject of a lot, and tells each result as it comes."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from drivers.conform.bench import Bench, NotReadyError
+from drivers.conform.cases import CASES, Skip
+from drivers.conform.report import Result, Verdict
+from drivers.conform.subject import Lot, Subject
+from parking.errors import DaikoError
+
+Tell = Callable[[Result], None]
+
+
+def run(subject: Subject, lot: Lot, folder: Path, names: Sequence[str], tell: Tell) -> tuple[Result, ...]:
+    """Run the cases of these names at one subject. Raises Environment(CONFIG) for bad options."""
+    bench = Bench(subject, lot, folder)
+    found = []
+    try:
+        for name in names:
+            found.append(_one(bench, name))
+            tell(found[-1])
+    finally:
+        bench.close()
+    return tuple(found)
+
+
+def _one(bench: Bench, name: str) -> Result:
+    began = time.monotonic()
+    broken: tuple[str, ...] = ()
+    try:
+        broken, detail = CASES[name].run(bench)
+        verdict = Verdict.FAILED if broken else Verdict.PASSED
+    except Skip as why:
+        verdict, detail = Verdict.SKIPPED, str(why)
+    except (NotReadyError, DaikoError) as error:
+        verdict, detail = Verdict.FAILED, str(error)
+    seconds = time.monotonic() - began
+    try:
+        bench.tidy()
+    except DaikoError as error:
+        verdict, broken = Verdict.FAILED, (*broken, f"could not be put right afterwards: {error}")
+    return Result(
+        subject=bench.subject.title, case=name, verdict=verdict, detail=detail, seconds=seconds, broken=broken
+    )
