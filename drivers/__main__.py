@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -12,8 +12,7 @@ from typing import Final
 import msgspec
 
 from drivers import profile, registry
-from drivers.conform.command import DESCRIPTION
-from drivers.conform.command import add as add_conform
+from drivers.conform.command import COMMISSION, CONFORM, add_commission, add_conform
 from drivers.recorder import Direction, Recorder, read_back
 from drivers.replay import play
 from drivers.sniff import listen
@@ -128,21 +127,26 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"driver families:\n{families}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = top.add_subparsers(required=True, metavar="sim | ports | probe | sniff | replay | conform")
+    commands = top.add_subparsers(required=True, metavar="sim | ports | probe | sniff | replay | conform | commission")
     _add_sim(commands.add_parser("sim", help="run a whole simulated lot", description=sim.__doc__))
     _add_probe(commands.add_parser("probe", help="ask what answers at an address", description=probe.__doc__))
     _add_sniff(commands.add_parser("sniff", help="listen to a serial line", description=sniff.__doc__))
     _add_ports(commands.add_parser("ports", help="list the serial ports", description=ports.__doc__))
     _add_replay(commands.add_parser("replay", help="show or play a recording", description=replay.__doc__))
-    add_conform(
-        commands.add_parser(
-            "conform",
-            help="try a driver with all that goes wrong",
-            description=DESCRIPTION,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-    )
+    _add_conform(commands, "conform", "try a driver with all that goes wrong", CONFORM, add_conform)
+    _add_conform(commands, "commission", "the first time on site, step by step", COMMISSION, add_commission)
     return top
+
+
+def _add_conform(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    summary: str,
+    text: str,
+    add: Callable[[argparse.ArgumentParser], None],
+) -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    add(commands.add_parser(name, help=summary, description=text, formatter_class=raw))
 
 
 def _add_ports(command: argparse.ArgumentParser) -> None:

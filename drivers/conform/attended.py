@@ -1,9 +1,10 @@
 """The lot itself: a person at the machine is told what to do, and asked what moved."""
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from drivers.conform.subject import Part, Subject
+from drivers.conform.subject import Part, Seen, Subject
 from drivers.profile import LotProfile
 
 Ask = Callable[[str], str]
@@ -59,6 +60,28 @@ COUNT: Final = {
         "en": "How many yen do the host's books show under the reference {reference}, in total? ",
     },
 }
+WATCH: Final = {
+    Part.EXIT: {
+        "ja": "出口を見ていてください。開いた瞬間に Enter を押してください（10秒たっても開かなければそのまま Enter）: ",
+        "en": "Watch the exits. Press Enter the moment one is open (or after 10 s if none opens): ",
+    },
+    Part.DESK: {
+        "ja": "精算機を見ていてください。「精算済み」と表示された瞬間に Enter を押してください: ",
+        "en": "Watch the pay station. Press Enter the moment it says that it is paid (or after 10 s): ",
+    },
+    Part.HOST: {
+        "ja": "管理サーバーの画面で、その駐車券が精算済みになったら Enter を押してください: ",
+        "en": "Press Enter when the host's screen shows that ticket as paid (or after 10 s): ",
+    },
+}
+MOVED: Final = {
+    Part.EXIT: {
+        "ja": "開いた出口の名前をすべて、空白で区切って（なければ Enter）: ",
+        "en": "Which exits have opened? Their names, with spaces between (Enter for none): ",
+    },
+    Part.DESK: {"ja": "精算済みになりましたか (y/n): ", "en": "Does it say that it is paid (y/n)? "},
+    Part.HOST: {"ja": "精算済みになりましたか (y/n): ", "en": "Does it show it as paid (y/n)? "},
+}
 PRICE: Final = {"ja": "精算機に表示されている料金は何円ですか: ", "en": "How many yen does the machine show? "}
 NAME: Final = {"ja": "駐車券番号（または車室番号）: ", "en": "The ticket's (or bay's) number: "}
 DONE: Final = {"ja": "済んだら Enter: ", "en": "Enter when done: "}
@@ -97,6 +120,15 @@ class Attended:
     def taken(self, subject: Subject, reference: str) -> int:
         """What the person saw."""
         return self._number(COUNT[subject.part][self._language].format(reference=reference))
+
+    def watch(self, subject: Subject) -> Seen:
+        """By the eyes and the hand of whoever stands there."""
+        self._ask(WATCH[subject.part][self._language])
+        at = time.monotonic()
+        said = self._ask(MOVED[subject.part][self._language]).split()
+        if subject.part is not Part.EXIT:
+            said = [subject.device.id] if said[:1] in (["y"], ["Y"], ["はい"]) else []
+        return Seen(tuple(said), at if said else None)
 
     def cash(self, subject: Subject, name: str) -> None:
         """Have somebody pay."""

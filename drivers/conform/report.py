@@ -30,6 +30,21 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     broken: tuple[str, ...] = ()
 
 
+class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One order that somebody watched. `exit` is empty where a machine books; `moved` is what was seen to move.
+
+    `seconds` from the first byte until it was seen; `by_sensor`: the device itself showed it as well.
+    """
+
+    subject: str
+    exit: str
+    right: bool
+    moved: tuple[str, ...] = ()
+    seconds: float | None = None
+    by_sensor: bool = False
+    detail: str
+
+
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A whole run. `real`: with the machines themselves, and a person who watched them."""
 
@@ -38,13 +53,15 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     version: str
     at: datetime
     real: bool
-    results: tuple[Result, ...]
+    results: tuple[Result, ...] = ()
+    trials: tuple[Trial, ...] = ()
 
     @property
     def passed(self) -> bool:
         """Whether nothing failed, and something was tried."""
         verdicts = [one.verdict for one in self.results]
-        return Verdict.FAILED not in verdicts and Verdict.PASSED in verdicts
+        tried = Verdict.PASSED in verdicts or bool(self.trials)
+        return tried and Verdict.FAILED not in verdicts and all(one.right for one in self.trials)
 
 
 MARKS: Final = {Verdict.PASSED: "ok", Verdict.FAILED: "FAILED", Verdict.SKIPPED: "-"}
@@ -55,6 +72,9 @@ WORDS: Final = {
         "case": "試験", "verdict": "結果", "detail": "内容", "lot": "駐車場", "profile": "設定ファイル", "at": "日時",
         "on": "対象", "real": "実機", "simulated": "模擬機",
         "all": "すべて合格", "some": "不合格あり。このまま使わないでください。",
+        "trials": "動作確認", "moved": "動いたもの", "nothing": "なし", "seconds": "所要時間",
+        "sensor": "センサーで確認",
+        "right": "合格", "wrong": "不合格",
         "sign": "立会者署名", "date": "日付", "note": "備考",
     },
     "en": {
@@ -63,6 +83,9 @@ WORDS: Final = {
         "case": "Case", "verdict": "Verdict", "detail": "What happened", "lot": "Lot", "profile": "Profile",
         "at": "Time", "on": "Machines", "real": "the real ones", "simulated": "simulated",
         "all": "All passed", "some": "Some failed. Do not use it like this.",
+        "trials": "What moved", "moved": "Seen to move", "nothing": "nothing", "seconds": "Time",
+        "sensor": "sensor agrees",
+        "right": "right", "wrong": "WRONG",
         "sign": "Signature of who watched", "date": "Date", "note": "Notes",
     },
 }  # fmt: skip
@@ -73,6 +96,15 @@ def line(result: Result, language: str) -> str:
     title = CASES[result.case].title[language]
     text = f"  {MARKS[result.verdict]:<7} {title}  {result.seconds:.1f} s  {result.detail}"
     return "\n".join((text, *(f"          ! {one}" for one in result.broken)))
+
+
+def trial_line(trial: Trial, language: str) -> str:
+    """One trial for the screen."""
+    words = WORDS[language]
+    took = "" if trial.seconds is None else f"  {trial.seconds:.1f} s"
+    seen = ", ".join(trial.moved) or words["nothing"]
+    name = trial.exit or trial.subject
+    return f"  {words['right' if trial.right else 'wrong']:<7} {name}: {words['moved']} {seen}{took}  {trial.detail}"
 
 
 def summary(report: Report, language: str) -> str:
@@ -93,7 +125,8 @@ def sheet(report: Report, language: str) -> str:
         ("on", words["real" if report.real else "simulated"]),
     )
     head = "".join(f"<dt>{words[name]}</dt><dd>{html.escape(value)}</dd>" for name, value in facts)
-    tables = "".join(
+    tables = _trials(report.trials, language) if report.trials else ""
+    tables += "".join(
         _table([one for one in report.results if one.subject == subject], subject, language)
         for subject in dict.fromkeys(one.subject for one in report.results)
     )
@@ -105,6 +138,20 @@ def sheet(report: Report, language: str) -> str:
         f"<p class={'passed' if report.passed else 'failed'}>{html.escape(summary(report, language))}</p>"
         f"{signs}<footer>Daiko {html.escape(report.version)}</footer></html>\n"
     )
+
+
+def _trials(trials: Sequence[Trial], language: str) -> str:
+    words = WORDS[language]
+    rows = "".join(
+        f"<tr><td>{html.escape(one.exit or one.subject)}</td>"
+        f"<td class={'passed' if one.right else 'failed'}>{words['right' if one.right else 'wrong']}</td>"
+        f"<td>{html.escape(', '.join(one.moved) or words['nothing'])}</td>"
+        f"<td>{'' if one.seconds is None else f'{one.seconds:.1f} s'} {words['sensor'] if one.by_sensor else ''}</td>"
+        f"<td>{html.escape(one.detail)}</td></tr>"
+        for one in trials
+    )
+    head = "".join(f"<th>{words[name]}</th>" for name in ("on", "verdict", "moved", "seconds", "detail"))
+    return f"<h2>{words['trials']}</h2><table><tr>{head}</tr>{rows}</table>"
 
 
 def _table(results: Sequence[Result], subject: str, language: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 import requests
 
-from drivers.conform.subject import Part, Subject
+from drivers.conform.subject import Part, Seen, Subject
 from drivers.profile import load
 from parking.errors import Code, Environment
 
@@ -47,6 +47,7 @@ class Simulated:
         )
         self._prices = itertools.cycle(PRICES)
         self._price = 0
+        self._before: dict[str, int] = {}
         self._session = requests.Session()
         self._session.trust_env = False
         until = time.monotonic() + START
@@ -78,6 +79,7 @@ class Simulated:
 
     def car(self, subject: Subject) -> str:
         """A car comes and wants out, or a customer puts a ticket into the pay station."""
+        self._before = self._marks(subject)
         if subject.part is Part.DESK:
             time.sleep(BETWEEN)
             self._price = next(self._prices)
@@ -103,6 +105,27 @@ class Simulated:
             return int(world["stations"].get(subject.device.id, {}).get("taken", 0))
         payments = [one for stay in world["books"] for one in stay["payments"]]
         return sum(int(one["amount"]) for one in payments if one["reference"] == reference)
+
+    def watch(self, subject: Subject) -> Seen:
+        """Every exit of the lot, or the station or host itself."""
+        until = time.monotonic() + subject.seconds
+        before = self._before if subject.exit is None else self._marks(subject)  # no arm is up within milliseconds
+        while time.monotonic() < until:
+            moved = tuple(name for name, mark in self._marks(subject).items() if mark > before.get(name, 0))
+            if moved:
+                return Seen(moved, time.monotonic())
+            time.sleep(0.02)
+        return Seen((), None)
+
+    def _marks(self, subject: Subject) -> dict[str, int]:
+        """What grows when something moves: by exit, or by device."""
+        world = self._world()
+        if subject.exit is not None:
+            return {name: int(at["position"] == "open") for name, at in world["exits"].items()}
+        if subject.part is Part.DESK:
+            return {name: int(at["line_sales"]) for name, at in world["stations"].items()}
+        booked = sum(bool(one["reference"]) for stay in world["books"] for one in stay["payments"])
+        return {subject.device.id: booked}
 
     def cash(self, subject: Subject, name: str) -> None:
         """Coins at the pay station or the plate, the key at a gate."""

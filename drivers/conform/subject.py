@@ -41,6 +41,17 @@ class Subject:
         return f"{self.device.id} ({self.device.family}) as {self.part.value}"
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What somebody saw after an order: which exits opened, or which machines say that they were paid.
+
+    `at`: when the first one was seen to (monotonic seconds); None if nothing was.
+    """
+
+    moved: tuple[str, ...]
+    at: float | None
+
+
 class Lot(Protocol):
     """The lot around the device: people, cars, and the machine's own count. Simulated, or a person who is asked."""
 
@@ -61,6 +72,10 @@ class Lot(Protocol):
 
     def taken(self, subject: Subject, reference: str) -> int:
         """What the machine counts: releases by us, or yen from us, ever; a host's under `reference` only."""
+        ...
+
+    def watch(self, subject: Subject) -> Seen:
+        """Watch the machines while an order is carried out; returns when something moved, or nothing will."""
         ...
 
     def cash(self, subject: Subject, name: str) -> None:
