@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ import msgspec
 
 from drivers import profile, registry
 from drivers.conform.command import COMMISSION, CONFORM, add_commission, add_conform
+from drivers.decode import DECODERS, decoder
 from drivers.recorder import Direction, Recorder, read_back
 from drivers.replay import play
 from drivers.sniff import listen
@@ -22,6 +23,7 @@ from parking.errors import Code, DaikoError, Environment
 
 BAD_INPUT: Final = 2
 NOTHING_ANSWERED: Final = 1
+SIGN_OF_LIFE: Final = 5.0
 
 
 def _now() -> datetime:
@@ -75,16 +77,42 @@ def probe(arguments: argparse.Namespace) -> int:
 
 
 def sniff(arguments: argparse.Namespace) -> int:
-    """Show what goes by on a serial line, without a word of our own, until Ctrl-C or `--seconds`."""
-    settings = LineSettings(arguments.baud, arguments.parity, arguments.stop_bits)
-    recorder = Recorder(arguments.record, _now) if arguments.record else None
-    try:
-        for heard in listen(Transport(arguments.url, settings, recorder), arguments.seconds):
+    """Show what goes by on a line, without a word of our own, until Ctrl-C or `--seconds`."""
+    ear = decoder(arguments.codec)
+    with _tapped(arguments, arguments.record) as transport:
+        for data in listen(transport, arguments.seconds):
+            for heard in ear.feed(data, None) if data else ear.silence():
+                print(f"{_now():%H:%M:%S.%f}  {heard}", flush=True)
+        for heard in ear.silence():
             print(f"{_now():%H:%M:%S.%f}  {heard}", flush=True)
+    return 0
+
+
+def record(arguments: argparse.Namespace) -> int:
+    """Write down every byte that goes by, with its time, until Ctrl-C or `--seconds`; without a word of our own."""
+    count, told = 0, time.monotonic()
+    with _tapped(arguments, arguments.recording) as transport:
+        try:
+            for data in listen(transport, arguments.seconds):
+                count += len(data)
+                if time.monotonic() - told > SIGN_OF_LIFE:
+                    told = time.monotonic()
+                    print(f"{count:,} bytes so far; Ctrl-C ends it", file=sys.stderr, flush=True)
+        finally:
+            print(f"{count:,} bytes in {arguments.recording}", flush=True)
+    return 0 if count else NOTHING_ANSWERED
+
+
+@contextlib.contextmanager
+def _tapped(arguments: argparse.Namespace, path: Path | None) -> Iterator[Transport]:
+    """The line, with all that crosses it written to `path` if there is one."""
+    recorder = Recorder(path, _now) if path else None
+    settings = LineSettings(arguments.baud, arguments.parity, arguments.stop_bits)
+    try:
+        yield Transport(arguments.url, settings, recorder)
     finally:
         if recorder is not None:
             recorder.close()
-    return 0
 
 
 def ports(arguments: argparse.Namespace) -> int:
@@ -105,8 +133,11 @@ def replay(arguments: argparse.Namespace) -> int:
     """Show a recording, or play what one side said in it to a simulator or a test at a port."""
     chunks = read_back(arguments.recording)
     if arguments.to is None:
+        ear = decoder(arguments.codec)
         for chunk in chunks:
-            print(f"{chunk.at:%H:%M:%S.%f}  {'>' if chunk.direction is Direction.TX else '<'} {chunk.data.hex(' ')}")
+            mark = f"{'>' if chunk.direction is Direction.TX else '<'} " if arguments.codec == "raw" else ""
+            for heard in ear.feed(chunk.data, chunk.direction):
+                print(f"{chunk.at:%H:%M:%S.%f}  {mark}{heard}")
         return 0
     settings = LineSettings(arguments.baud, arguments.parity, arguments.stop_bits)
     transport = Transport(arguments.to, settings)
@@ -127,11 +158,14 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"driver families:\n{families}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = top.add_subparsers(required=True, metavar="sim | ports | probe | sniff | replay | conform | commission")
+    commands = top.add_subparsers(
+        required=True, metavar="sim | ports | probe | sniff | record | replay | conform | commission"
+    )
     _add_sim(commands.add_parser("sim", help="run a whole simulated lot", description=sim.__doc__))
     _add_probe(commands.add_parser("probe", help="ask what answers at an address", description=probe.__doc__))
     _add_sniff(commands.add_parser("sniff", help="listen to a serial line", description=sniff.__doc__))
     _add_ports(commands.add_parser("ports", help="list the serial ports", description=ports.__doc__))
+    _add_record(commands.add_parser("record", help="write down what goes by", description=record.__doc__))
     _add_replay(commands.add_parser("replay", help="show or play a recording", description=replay.__doc__))
     _add_conform(commands, "conform", "try a driver with all that goes wrong", CONFORM, add_conform)
     _add_conform(commands, "commission", "the first time on site, step by step", COMMISSION, add_commission)
@@ -161,8 +195,14 @@ def _add_replay(command: argparse.ArgumentParser) -> None:
         "--side", choices=("tx", "rx"), default="rx", help="what our program said, or the machine (default)"
     )
     command.add_argument("--speed", type=_positive, default=1.0, help="2 is twice as fast (default 1)")
+    _add_codec(command, "raw")
     _add_line(command)
     command.set_defaults(run=replay)
+
+
+def _add_codec(command: argparse.ArgumentParser, usual: str) -> None:
+    names = ", ".join(DECODERS)
+    command.add_argument("--codec", choices=tuple(DECODERS), metavar="NAME", default=usual, help=f"{names} ({usual})")
 
 
 def _add_line(command: argparse.ArgumentParser) -> None:
@@ -190,9 +230,18 @@ def _add_probe(command: argparse.ArgumentParser) -> None:
 def _add_sniff(command: argparse.ArgumentParser) -> None:
     command.add_argument("url", help="COM3, /dev/ttyUSB0, or socket://host:port of a serial server")
     _add_line(command)
+    _add_codec(command, "modbus")
     command.add_argument("--record", type=Path, metavar="FILE", help="also write every byte down, with its time")
     command.add_argument("--seconds", type=_positive, help="stop after so long (default: at Ctrl-C)")
     command.set_defaults(run=sniff)
+
+
+def _add_record(command: argparse.ArgumentParser) -> None:
+    command.add_argument("url", help="COM3, /dev/ttyUSB0, or socket://host:port of a serial server")
+    command.add_argument("recording", type=Path, help="the file to write")
+    _add_line(command)
+    command.add_argument("--seconds", type=_positive, help="stop after so long (default: at Ctrl-C)")
+    command.set_defaults(run=record)
 
 
 def _positive(text: str) -> float:
