@@ -14,6 +14,7 @@ import msgspec
 from drivers import profile, registry
 from drivers.conform.command import COMMISSION, CONFORM, add_commission, add_conform
 from drivers.decode import DECODERS, decoder
+from drivers.new.command import add_new, new
 from drivers.recorder import Direction, Recorder, read_back
 from drivers.replay import play
 from drivers.sniff import listen
@@ -159,7 +160,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = top.add_subparsers(
-        required=True, metavar="sim | ports | probe | sniff | record | replay | conform | commission"
+        required=True, metavar="sim | ports | probe | sniff | record | replay | conform | commission | new"
     )
     _add_sim(commands.add_parser("sim", help="run a whole simulated lot", description=sim.__doc__))
     _add_probe(commands.add_parser("probe", help="ask what answers at an address", description=probe.__doc__))
@@ -167,6 +168,7 @@ def parser() -> argparse.ArgumentParser:
     _add_ports(commands.add_parser("ports", help="list the serial ports", description=ports.__doc__))
     _add_record(commands.add_parser("record", help="write down what goes by", description=record.__doc__))
     _add_replay(commands.add_parser("replay", help="show or play a recording", description=replay.__doc__))
+    add_new(commands.add_parser("new", help="write the skeleton of a driver family", description=new.__doc__))
     _add_conform(commands, "conform", "try a driver with all that goes wrong", CONFORM, add_conform)
     _add_conform(commands, "commission", "the first time on site, step by step", COMMISSION, add_commission)
     return top

@@ -1,0 +1,1 @@
+"""`python -m drivers new NAME`: the skeleton of a driver family (docs/adding-a-driver.md)."""
