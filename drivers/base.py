@@ -32,6 +32,8 @@ class Role(Flag):
     EXIT = auto()
     WITNESS = auto()
     BOOKS = auto()
+    SIGHT = auto()
+    """Shows where exits stand (`ExitDevice.read`), also those that another device moves."""
 
 
 class Retry(StrEnum):

@@ -14,7 +14,7 @@ from drivers.base import Capabilities, ExitState, Finding, Outcome, Refused, Rel
 from drivers.modbus_io import proof
 from drivers.modbus_io.line import Letter, Line
 from drivers.modbus_io.pdu import Bits, Failure, Function, Read, Reply, Trouble, Words
-from drivers.modbus_io.profiles import Framing, Profile, profile_of
+from drivers.modbus_io.profiles import Framing, Profile, profile_of, seen_exits
 from drivers.profile import DeviceTable, ExitTable
 from drivers.transport import LineSettings, Tap
 from parking.desk import Position
@@ -44,8 +44,8 @@ class ModbusIo:
         recorder: Tap | None = None,
     ) -> None:
         """`exits` may be all of the lot; `clock` returns aware UTC. Raises Environment(CONFIG); opens nothing yet."""
-        self._exits = tuple(exit_ for exit_ in exits if exit_.device == device.id)
-        self._profile = profile = profile_of(device, self._exits)
+        self._profile = profile = profile_of(device, exits)
+        self._bays = {channel: exit_.bay for channel, exit_ in seen_exits(device, exits) if exit_.bay}
         self._clock = clock
         self._line = Line(device.url, profile.framing, profile.unit, profile.line, device.timeout_seconds, recorder)
         self._entered: dict[int, datetime] = {}
@@ -65,8 +65,7 @@ class ModbusIo:
 
         Raises NotSent, Environment or Uncertain.
         """
-        bays = {exit_.channel: exit_.bay for exit_ in self._exits if exit_.bay}
-        base = self._profile.vehicle
+        bays, base = self._bays, self._profile.vehicle
         if base is None or not bays:
             return ()
         inputs = self._inputs(self._with_openings([base + channel for channel in bays], bays), deadline)
@@ -100,12 +99,13 @@ class ModbusIo:
             base + channel for base in (profile.opened, profile.vehicle) if base is not None for channel in channels
         ]
         inputs = self._inputs(wanted, deadline)
-        coils = self._bits(Function.READ_COILS, [profile.hold + channel for channel in channels], deadline)
+        holds = [] if profile.hold is None else [profile.hold + channel for channel in channels]
+        coils = self._bits(Function.READ_COILS, holds, deadline)
         self._learn_counts(channels, deadline)
         return tuple(
             ExitState(
                 position=self._position(inputs, channel),
-                held=coils[profile.hold + channel],
+                held=profile.hold is not None and coils[profile.hold + channel],
                 vehicle=None if profile.vehicle is None else inputs[profile.vehicle + channel],
             )
             for channel in channels
@@ -174,6 +174,8 @@ class ModbusIo:
             time.sleep(WATCH_PAUSE)
 
     def _unknown(self, target: Target) -> Refused | None:
+        if self._profile.hold is None:
+            return Refused(Code.EXIT_UNKNOWN, f"the device has inputs alone, it cannot move {target.exit}")
         if target.channel < self._profile.channels:
             return None
         return Refused(Code.EXIT_UNKNOWN, f"the device has no channel {target.channel} ({target.exit})")
@@ -217,7 +219,7 @@ class ModbusIo:
         return None if base is None else self._bit_or_none(Function.READ_INPUTS, base + target.channel, deadline)
 
     def _coil(self, target: Target, deadline: float) -> bool | None:
-        return self._bit_or_none(Function.READ_COILS, self._profile.hold + target.channel, deadline)
+        return self._bit_or_none(Function.READ_COILS, (self._profile.hold or 0) + target.channel, deadline)
 
     def _bit_or_none(self, function: Function, address: int, deadline: float) -> bool | None:
         try:
@@ -281,8 +283,10 @@ class ModbusIo:
 
 
 def _capabilities(profile: Profile) -> Capabilities:
+    roles = Role.EXIT if profile.hold is not None else Role(0)
+    roles |= Role.STAYS if profile.is_stay_feed else Role(0)
     return Capabilities(
-        roles=Role.EXIT | Role.STAYS if profile.is_stay_feed else Role.EXIT,
+        roles=roles | (Role.SIGHT if profile.opened is not None else Role(0)),
         # Only a counter can show that a command never arrived; without one a second command would be a guess.
         retry=Retry.NEVER if profile.count is None else Retry.QUERY_FIRST,
         release_level=Level.LINK_ACKED if profile.opened is None else Level.PHYSICALLY_OBSERVED,
