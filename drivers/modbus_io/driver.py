@@ -141,7 +141,7 @@ class ModbusIo:
             return refusal
         sight = self._watch(target, proof.Sight(reply, before), order.deadline)
         if sight.after is not None:
-            self._counts[target.channel] = sight.after
+            self._remember({target.channel: sight.after})
         outcome = proof.verdict(sight)
         log.info("%s: release of %s: %s", order.reference, target.exit, outcome)
         return outcome
@@ -243,17 +243,21 @@ class ModbusIo:
         return Position.OPEN if inputs[self._profile.opened + channel] else Position.CLOSED
 
     def _learn_counts(self, channels: Sequence[int], deadline: float) -> None:
-        """Remember the counters, so that a release on a slow line need not ask first.
-
-        Only on a serial line, where nobody but us commands; a counter that was reset meanwhile proves nothing then, it
-        never proves too much.
-        """
+        """Read the counters ahead, so that a release on a slow line need not ask first."""
         base = self._profile.count
         if base is None or self._profile.framing is not Framing.RTU or all(one in self._counts for one in channels):
             return
         low, high = min(channels), max(channels)
         words = self._words(base + low, high - low + 1, deadline)
-        self._counts.update({channel: words[channel - low] for channel in channels})
+        self._remember({channel: words[channel - low] for channel in channels})
+
+    def _remember(self, counts: dict[int, int]) -> None:
+        """Keep counters for the next release, on a serial line alone, where nobody but us commands.
+
+        A counter that was reset meanwhile proves nothing then, it never proves too much.
+        """
+        if self._profile.framing is Framing.RTU:
+            self._counts.update(counts)
 
     def _inputs(self, addresses: Iterable[int], deadline: float) -> dict[int, bool]:
         return self._bits(Function.READ_INPUTS, addresses, deadline)

@@ -139,7 +139,7 @@ def rig(tmp_path):
     with contextlib.ExitStack() as stack:
 
         def build(profile="lock_plate", framing="rtu", **more):
-            made = Rig(profile, framing, tmp_path, **more)
+            made = Rig(profile, framing, more.pop("run_dir", tmp_path), **more)
             stack.callback(made.stop)
             return made
 
