@@ -13,7 +13,7 @@ from bridge.machines import LotMachines
 from bridge.messages import ForCase
 from bridge.watch import LotWatch
 from bridge.worker import PortWorker, Urgency
-from drivers.base import Role, Uncertain
+from drivers.base import GivesWay, Role, Uncertain
 from drivers.profile import DeviceTable
 from parking.errors import Code, DaikoError, Environment, NotSent
 from parking.stay import LotId
@@ -49,6 +49,8 @@ class PortJobs:
                 longest = longest_job(table, machines.profile.times.observe) + machines.sight_seconds(machine)
                 worker.limit = max(worker.limit, longest)
                 self.workers[(lot, table.id)] = worker
+                if isinstance(machine.driver, GivesWay):
+                    machine.driver.give_way = worker.is_wanted
                 if machine.exits:
                     worker.every(table.poll_seconds, partial(watches[lot].read_exits, machine))
                 if table.id == machines.profile.roles.stays:

@@ -111,6 +111,10 @@ class PortWorker:
             answer.cancel()
             raise NotSent(Code.DEVICE_UNAVAILABLE, f"{self._thread.name} is busy") from None
 
+    def is_wanted(self) -> bool:
+        """Whether a job waits for the present one to end."""
+        return bool(self._jobs)
+
     def hung(self) -> float | None:
         """For how many seconds the present job has been running, if that is longer than it may."""
         with self._news:

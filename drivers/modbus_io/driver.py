@@ -51,11 +51,14 @@ class ModbusIo:
         self._entered: dict[int, datetime] = {}
         self._counts: dict[int, int] = {}
         self._glance: tuple[float, dict[int, bool]] = (float("-inf"), {})
+        self._holds: dict[int, bool] = {}
+        self.give_way = _nobody_waits
         self.capabilities = _capabilities(profile)
 
     def close(self) -> None:
         """Give the port back; idempotent."""
         self._counts.clear()
+        self._holds.clear()
         self._line.close()
 
     # --- reading ---------------------------------------------------------------------------------------------------
@@ -90,6 +93,8 @@ class ModbusIo:
     def read(self, targets: Sequence[Target], deadline: float) -> Sequence[ExitState]:
         """The state of each target, in order, with as few requests as possible.
 
+        Whether it is held may be from the reading before, if somebody waits for the port (base.GivesWay).
+
         Raises NotSent, Environment or Uncertain.
         """
         if not targets:
@@ -99,13 +104,15 @@ class ModbusIo:
             base + channel for base in (profile.opened, profile.vehicle) if base is not None for channel in channels
         ]
         inputs = self._inputs(wanted, deadline)
-        holds = [] if profile.hold is None else [profile.hold + channel for channel in channels]
-        coils = self._bits(Function.READ_COILS, holds, deadline)
-        self._learn_counts(channels, deadline)
+        self._glance = (time.monotonic(), inputs)
+        coils = [] if profile.hold is None else [profile.hold + channel for channel in channels]
+        if not (self.give_way() and self._holds.keys() >= set(coils)):
+            self._holds |= self._bits(Function.READ_COILS, coils, deadline)
+            self._learn_counts(channels, deadline)
         return tuple(
             ExitState(
                 position=self._position(inputs, channel),
-                held=profile.hold is not None and coils[profile.hold + channel],
+                held=profile.hold is not None and self._holds[profile.hold + channel],
                 vehicle=None if profile.vehicle is None else inputs[profile.vehicle + channel],
             )
             for channel in channels
@@ -160,6 +167,7 @@ class ModbusIo:
         letter = self._line.compose(self._profile.level(target.channel, on))
         order.intend(letter.raw, None)
         self._counts.pop(target.channel, None)  # some controllers count a hold as well
+        self._holds.clear()
         reply = self._send_once(letter, order)
         if (refusal := proof.refused(reply)) is not None:
             return refusal
@@ -284,6 +292,10 @@ class ModbusIo:
             self._counts.clear()
             raise _trouble(request, reply)
         return reply
+
+
+def _nobody_waits() -> bool:
+    return False
 
 
 def _capabilities(profile: Profile) -> Capabilities:

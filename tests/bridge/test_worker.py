@@ -86,6 +86,20 @@ def test_a_round_that_hangs_holds_up_its_own_port_only() -> None:
     assert other.stop(5)
 
 
+def test_it_says_when_a_job_waits_so_that_a_reading_can_give_way() -> None:
+    worker, hold, seen = PortWorker("test"), threading.Event(), []
+    worker.every(60, lambda: seen.append(worker.is_wanted()) or (hold.wait(5) and seen.append(worker.is_wanted())))
+    worker.start()
+    while not seen:
+        time.sleep(0.001)
+    worker.submit(Urgency.ACT, lambda: None)
+    hold.set()
+    worker.ask(Urgency.ASK, lambda: None, time.monotonic() + 5)
+    assert seen == [False, True]
+    assert not worker.is_wanted()
+    assert worker.stop(5)
+
+
 class TestAsk:
     """One port asks another for something, and waits for it."""
 
