@@ -161,8 +161,8 @@ class TestRelease:
 
     def test_is_not_proved_by_what_another_master_did_since_the_last_one(self, rig, framing):
         """On TCP there may be one; on a serial line there is none, and its counter is read ahead."""
-        lot = rig("lock_plate", framing)
-        lot.release()
+        lot = rig("lock_plate", framing, timeout=0.3)
+        lot.release(seconds=1)
         if framing == "tcp":
             lot.world.release("E2", "bus")
         lot.world.put("E2", Position.CLOSED)

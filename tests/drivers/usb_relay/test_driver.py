@@ -26,13 +26,13 @@ class TestRelease:
         lot = rig()
         outcome = lot.release()
         assert outcome == Applied(Level.SENT, ())
-        assert [name for name, _ in lot.gates.releases] == ["OUT0"]
+        lot.until(lambda: [name for name, _ in lot.gates.releases] == ["OUT0"])
         assert lot.tape.written.count(ON) == 1
-        assert not lot.is_on()
+        lot.until(lambda: not lot.is_on())
         told = [(data, at) for _, data, at in lot.tape.chunks if data in (ON, OFF)]
         on_at = next(at for data, at in told if data == ON)
         off_at = next(at for data, at in told if data == OFF and at > on_at)
-        assert PULSE <= off_at - on_at < PULSE + 0.05
+        assert PULSE <= off_at - on_at < PULSE + 0.5
 
     def test_commits_the_exact_bytes_before_the_first_of_them(self, rig):
         lot = rig()
@@ -89,12 +89,12 @@ class TestOff:
     @pytest.mark.parametrize("act", [False, True])
     def test_that_cannot_be_written_is_told_and_written_when_the_board_comes_back(self, rig, act, monkeypatch):
         monkeypatch.setattr("drivers.usb_relay.board.OFF_PATIENCE", 0.3)
-        lot = rig()
+        lot = rig(pulse_ms=400)
         lot.faults.own_power, lot.faults.unplug_on_write, lot.faults.act = True, True, act
         outcome = lot.release()
         assert isinstance(outcome, Uncertain)
         assert "the relay may still be on" in outcome.detail
-        assert lot.is_on() is act
+        lot.until(lambda: lot.is_on() is act)
         with pytest.raises(errors.Environment, match="relay 1 may be on"):
             lot.read()
         lot.faults.unplugged = False
@@ -104,11 +104,12 @@ class TestOff:
         assert len(lot.gates.releases) == act
 
     def test_is_tried_until_the_board_is_back(self, rig):
-        lot = rig()
+        lot = rig(pulse_ms=400)
         lot.faults.own_power = lot.faults.unplug_on_write = lot.faults.act = True
-        lot.after(0.4, lambda: setattr(lot.faults, "unplugged", False))
-        assert lot.release() == Applied(Level.SENT, ())
-        assert (lot.is_on(), len(lot.gates.releases)) == (False, 1)
+        lot.after(1.0, lambda: setattr(lot.faults, "unplugged", False))
+        assert lot.release(seconds=2.0) == Applied(Level.SENT, ())
+        lot.until(lambda: not lot.is_on())
+        assert len(lot.gates.releases) == 1
 
     def test_is_written_when_something_breaks_in_the_midst_of_a_pulse(self, rig):
         """Here it is the recorder, at the very chunk that switched the relay on."""
@@ -117,7 +118,7 @@ class TestOff:
         lot.tape.breaks_at = ON
         with pytest.raises(MemoryError):
             lot.release()
-        assert len(lot.gates.releases) == 1
+        lot.until(lambda: len(lot.gates.releases) == 1)
         lot.until(lambda: not lot.is_on())
 
     def test_survives_the_loss_of_one(self, rig):
@@ -163,14 +164,15 @@ class TestHold:
         lot.until(lot.is_on)
         assert lot.read().held
         assert lot.driver.end_hold(lot.target(), lot.order()) == Applied(Level.SENT, ())
-        assert (lot.is_on(), lot.read().held) == (False, False)
+        lot.until(lambda: not lot.is_on())
+        assert not lot.read().held
         assert [raw for raw, _, _ in lot.intents] == [ON, OFF]
 
     def test_of_one_exit_does_not_hinder_another(self, rig):
         lot = rig()
         lot.driver.hold_open(lot.target(0), lot.order())
         lot.release(1)
-        assert (lot.is_on(1), lot.is_on(2)) == (True, False)
+        lot.until(lambda: (lot.is_on(1), lot.is_on(2)) == (True, False))
 
     def test_ends_where_the_port_was_opened_anew_and_is_not_shown_any_more(self, rig):
         """Nobody knows how the board stands then, and no order of ours opens a gate unasked."""
@@ -189,7 +191,7 @@ class TestHold:
 
     def test_that_cannot_be_ended_is_told(self, rig, monkeypatch):
         monkeypatch.setattr("drivers.usb_relay.board.OFF_PATIENCE", 0.3)
-        lot = rig(answers=True)
+        lot = rig(answers=True, timeout=0.6)
         lot.driver.hold_open(lot.target(), lot.order())
         lot.faults.drop_offs = 1000
         outcome = lot.driver.end_hold(lot.target(), lot.order())
@@ -226,7 +228,7 @@ class TestBoardThatAnswers:
         outcome = lot.release(intend=lambda raw, counter: setattr(lot.faults, "silent", True))
         assert isinstance(outcome, Uncertain)
         assert "may still be on" in outcome.detail
-        assert not lot.is_on()
+        lot.until(lambda: not lot.is_on())
 
     def test_tells_what_somebody_else_switched(self, rig):
         lot = rig(answers=True)
