@@ -94,6 +94,16 @@ class LotMachines:
                     Code.CONFIG, f"device {name!r} cannot play the role {role!r}", "see its driver's page"
                 )
 
+        for exit_ in profile.exit:
+            self._warn_if_never_done(exit_)
+
+    def _warn_if_never_done(self, exit_: ExitTable) -> None:
+        best = self.machines[exit_.device].driver.capabilities.release_level
+        best, wanted = Level.PHYSICALLY_OBSERVED if exit_.seen_by else best, self.profile.roles.done_when
+        if best < wanted.level:
+            shown = f"{best.name.lower()} at best, done_when = {wanted.value}"
+            log.warning("exit %s: %s: every payment there will end in doubt", exit_.id, shown)
+
     def _machine(self, table: DeviceTable) -> Machine:
         exits = tuple(exit_ for exit_ in self.profile.exit if exit_.device == table.id)
         driver = create_driver(table, exits, self._clock, self._tapping(table))

@@ -43,11 +43,11 @@ class SeenElsewhere:
             return self._mover.release(target, order)
         if (refused := self._open_already(exit_, order)) is not None:
             return refused
-        return self._proved(exit_, self._mover.release(target, order), order)
+        return self._proved(exit_, self._mover.release(target, order), order, "closed before, open after")
 
     def hold_open(self, target: base.Target, order: base.ReleaseOrder) -> base.Outcome:
         """Open and stay open. Raises as the mover does."""
-        return self._proved(self._exits[target.exit], self._mover.hold_open(target, order), order)
+        return self._proved(self._exits[target.exit], self._mover.hold_open(target, order), order, "open")
 
     def end_hold(self, target: base.Target, order: base.ReleaseOrder) -> base.Outcome:
         """Give closing back, which nothing shows before cars have passed. Raises as the mover does."""
@@ -81,14 +81,14 @@ class SeenElsewhere:
         code = Code.ALREADY_PAID if exit_.bay else Code.CONFLICT
         return base.Refused(code, f"{exit_.id} is open already, as {exit_.eye.device} sees")
 
-    def _proved(self, exit_: ExitTable, outcome: base.Outcome, order: base.ReleaseOrder) -> base.Outcome:
+    def _proved(self, exit_: ExitTable, outcome: base.Outcome, order: base.ReleaseOrder, text: str) -> base.Outcome:
         """What the mover said, and whether the exit was seen open. A doubt stays one: its relay may still be on."""
         if exit_.seen_by is None or not isinstance(outcome, base.Applied):
             return outcome
         while True:
             try:
                 if self._position(exit_, order.deadline) is Position.OPEN:
-                    proof = Evidence(EvidenceKind.OBSERVED, f"{exit_.eye.device}: closed before, open after")
+                    proof = Evidence(EvidenceKind.OBSERVED, f"{exit_.eye.device}: {text}")
                     return replace(outcome, level=Level.PHYSICALLY_OBSERVED, evidence=(proof, *outcome.evidence))
             except DaikoError as error:
                 log.debug("not to be seen just now: %s", error)

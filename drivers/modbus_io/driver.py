@@ -168,6 +168,7 @@ class ModbusIo:
         order.intend(letter.raw, None)
         self._counts.pop(target.channel, None)  # some controllers count a hold as well
         self._holds.clear()
+        self._glance = (float("-inf"), {})
         reply = self._send_once(letter, order)
         if (refusal := proof.refused(reply)) is not None:
             return refusal

@@ -195,6 +195,7 @@ def test_holds_come_from_the_relay_and_positions_from_the_inputs(lane):
     assert (lane.read().position, lane.read().held) == (Position.CLOSED, False)
     outcome = lane.by_hand(Verb.HOLD_OPEN)
     assert outcome.level is Level.PHYSICALLY_OBSERVED
+    assert [proof.text for proof in outcome.evidence] == ["inputs: open"]
     assert (lane.read().position, lane.read().held) == (Position.OPEN, True)
     lane.by_hand(Verb.END_HOLD)
     assert not lane.read().held
@@ -212,3 +213,12 @@ def test_a_device_that_sees_nothing_cannot_be_named(lane):
     host = replace(lane.exit, seen_by=profile.Eye(device="host", channel=0))
     with pytest.raises(Environment, match="'host' cannot see exits"):
         LotMachines(replace(lane.profile, exit=(host,)), now)
+
+
+def test_an_exit_that_nobody_sees_is_warned_of_when_more_is_wanted_than_sent(lane, caplog):
+    assert "in doubt" not in caplog.text
+    unseen = replace(lane.profile, exit=(replace(lane.exit, seen_by=None),))
+    LotMachines(unseen, now)
+    assert (
+        "exit OUT1: sent at best, done_when = physically_observed: every payment there will end in doubt" in caplog.text
+    )
