@@ -104,7 +104,6 @@ class ModbusIo:
             base + channel for base in (profile.opened, profile.vehicle) if base is not None for channel in channels
         ]
         inputs = self._inputs(wanted, deadline)
-        self._glance = (time.monotonic(), inputs)
         coils = [] if profile.hold is None else [profile.hold + channel for channel in channels]
         if not (self.give_way() and self._holds.keys() >= set(coils)):
             self._holds |= self._bits(Function.READ_COILS, coils, deadline)
