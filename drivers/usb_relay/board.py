@@ -71,6 +71,7 @@ class Board:
         Tries for OFF_PATIENCE seconds, opening the port anew if need be. Never raises a DaikoError.
         """
         end = time.monotonic() + OFF_PATIENCE
+        self._off_since_opened = self._off_since_opened and self._transport.is_open
         while trouble := self._off_once(relay, end):
             self._off_since_opened = False  # the port may be another one by now
             if time.monotonic() + PAUSE >= end:

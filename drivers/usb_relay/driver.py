@@ -45,7 +45,6 @@ class UsbRelay:
         """`exits` may be all of the lot. Raises Environment(CONFIG); opens nothing yet."""
         own = [exit_ for exit_ in exits if exit_.device == device.id]
         self._options = options = options_of(device, own)
-        self._timeout = device.timeout_seconds
         relays = [exit_.channel + 1 for exit_ in own]
         self._board = Board(device.url, options, relays, device.timeout_seconds, recorder)
         self.capabilities = Capabilities(

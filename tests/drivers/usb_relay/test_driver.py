@@ -189,6 +189,17 @@ class TestHold:
         assert not lot.read().held
         lot.until(lambda: not lot.is_on())
 
+    def test_of_one_exit_ends_as_well_where_the_line_broke_in_the_pulse_of_another(self, rig):
+        lot = rig(pulse_ms=400)
+        lot.faults.own_power = True
+        lot.driver.hold_open(lot.target(1), lot.order())
+        lot.until(lambda: lot.is_on(2))
+        lot.faults.unplug_on_write = lot.faults.act = True
+        lot.after(0.6, lambda: setattr(lot.faults, "unplugged", False))
+        lot.release(0, seconds=2.0)
+        assert not lot.read(1).held
+        lot.until(lambda: not lot.is_on(1) and not lot.is_on(2))
+
     def test_that_cannot_be_ended_is_told(self, rig, monkeypatch):
         monkeypatch.setattr("drivers.usb_relay.board.OFF_PATIENCE", 0.3)
         lot = rig(answers=True, timeout=0.6)
