@@ -38,15 +38,20 @@ class Board:
         self._off_since_opened = False
         self._told_on: set[int] = set()
 
-    def ready(self, deadline: float) -> dict[int, bool]:
+    def ready(self, deadline: float, off_again: bool = False) -> dict[int, bool]:
         """How our relays stand: what they were told since the port was opened, or what the board says.
 
-        Raises NotSent, Environment or Uncertain, with those relays in the text that may be on because of us.
+        `off_again`: a board that says nothing is told `off` once more for all that it was not told `on` for; an `off`
+        that got lost on the way ends here. Raises NotSent, Environment or Uncertain, with those relays in the text that
+        may be on because of us.
         """
         try:
             self._transport.drain()
             if not (self._off_since_opened and self._transport.is_open):
                 self._all_off(deadline)
+            elif off_again and not self._answers:
+                for relay in set(self._relays) - self._told_on:
+                    self._transport.write(encode(Switch(relay, False)), deadline)
             return self._ask(deadline) if self._answers else {relay: relay in self._told_on for relay in self._relays}
         except DaikoError as error:
             if not self._told_on:

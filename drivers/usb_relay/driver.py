@@ -56,8 +56,11 @@ class UsbRelay:
         self._board.close()
 
     def read(self, targets: Sequence[Target], deadline: float) -> Sequence[ExitState]:
-        """Whether each target's relay is on; no board sees where the gate stands. Raises as Board.ready does."""
-        stands = self._board.ready(deadline)
+        """Whether each target's relay is on; no board sees where the gate stands. Raises as Board.ready does.
+
+        A board that says nothing is told `off` again: an `off` that got lost would hold the gate open for ever.
+        """
+        stands = self._board.ready(deadline, off_again=True)
         return tuple(ExitState(Position.UNKNOWN, stands[target.channel + 1], None) for target in targets)
 
     def read_counter(self, target: Target, deadline: float) -> int | None:

@@ -115,12 +115,13 @@ class _Line(threading.Thread):
         """Serve until stopped."""
         plugged = True
         while not self.ended.is_set():
-            if plugged and self._faults.unplugged:
+            wanted = not self._faults.unplugged
+            if plugged and not wanted:
                 self._unplug()
                 self._relays.power_off()
-            elif not plugged and not self._faults.unplugged:
+            elif wanted and not plugged:
                 self._plug()
-            plugged = not self._faults.unplugged
+            plugged = wanted
             self._relays.step()
             if plugged:
                 self._serve()

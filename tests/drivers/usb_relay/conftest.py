@@ -100,8 +100,8 @@ class Rig:
             assert time.monotonic() < end, "waited in vain"
             time.sleep(0.005)
 
-    def after(self, seconds, *call):
-        timer = threading.Timer(seconds, *call)
+    def after(self, seconds, call, *words):
+        timer = threading.Timer(seconds, call, words)
         timer.daemon = True
         timer.start()
 
@@ -116,7 +116,7 @@ def rig(tmp_path):
     with contextlib.ExitStack() as stack:
 
         def build(**options):
-            made = Rig(tmp_path, **options)
+            made = Rig(options.pop("run_dir", tmp_path), **options)
             stack.callback(made.stop)
             return made
 

@@ -132,8 +132,17 @@ class TestOff:
         lot = rig()
         lot.read()
         assert lot.tape.written == 2 * OFF + 2 * encode(Switch(2, False))
-        lot.read()
-        assert len(lot.tape.written) == 4 * len(OFF)
+
+    def test_that_got_lost_is_made_good_by_the_next_reading(self, rig):
+        lot = rig()
+        lot.driver.hold_open(lot.target(1), lot.order())
+        lot.until(lambda: lot.is_on(2))
+        lot.release(0, intend=lambda raw, counter: setattr(lot.faults, "drop_offs", 2))
+        lot.until(lambda: lot.is_on(2) and not lot.faults.drop_offs)
+        assert lot.is_on(1)
+        lot.read(1)
+        lot.until(lambda: not lot.is_on(1))
+        assert lot.is_on(2), "what is held stays so"
 
     def test_ends_the_pulse_of_a_bridge_that_was_killed_in_its_midst(self, rig):
         lot = rig()
