@@ -22,7 +22,8 @@ RIGS = {
     "fuzz": ("tests/fuzz/test_fuzz.py", 2),
     "mdb": ("tests/drivers/mdb_cashless/test_faults.py", 2),
     "zvt": ("tests/drivers/zvt_terminal/test_faults.py", 2),
-    "exits": ("tests/drivers/modbus_io/test_faults.py tests/drivers/usb_relay/test_faults.py", 0),
+    "exits": ("tests/drivers/modbus_io/test_faults.py", 0),
+    "usb": ("tests/drivers/usb_relay/test_faults.py", 0),
     "coins": ("tests/drivers/cctalk_coin/test_faults.py", 2),
     "mutants": ("tests/mutants/test_mutants.py", 2),
 }
@@ -34,7 +35,7 @@ def run(rig: str, environment: dict[str, str]) -> int:
     """One rig; pytest's exit status."""
     path, workers = RIGS[rig]
     shared = ["-n", str(workers), "--dist", "worksteal"] if workers else []
-    return subprocess.call([sys.executable, "-m", "pytest", "-q", *shared, *path.split()], cwd=ROOT, env=environment)
+    return subprocess.call([sys.executable, "-m", "pytest", "-q", *shared, path], cwd=ROOT, env=environment)
 
 
 def say(text: str) -> None:
