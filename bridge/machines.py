@@ -14,6 +14,7 @@ from bridge import evidence
 from bridge.case import Case, Step
 from bridge.events import Finding, Proof, Scene
 from bridge.plates import LotPlates, in_memory
+from bridge.seen_elsewhere import SeenElsewhere
 from bridge.stays import KnownStay, present
 from drivers import base
 from drivers.profile import DeviceTable, ExitTable, LotProfile
@@ -29,8 +30,16 @@ from parking.wire import Answer, Ask, Found, NotFound
 
 log = logging.getLogger(__name__)
 
+OnPort = Callable[[str, Callable[[], Sequence[base.ExitState]], float], Sequence[base.ExitState]]
+"""Does a job on the thread of a device's port, by the device's id, until a deadline; raises as the job, or NotSent."""
+
 Tapping = Callable[[DeviceTable], Tap | None]
 """Which devices' bytes are written down, and by whom."""
+
+
+def _here(_device: str, job: Callable[[], Sequence[base.ExitState]], _deadline: float) -> Sequence[base.ExitState]:
+    """Where there are no ports' threads."""
+    return job()
 
 
 def _no_tap(_: DeviceTable) -> Tap | None:
@@ -70,7 +79,9 @@ class LotMachines:
         self.plates = plates or in_memory(self.lot, profile.lot.names)
         self.exits = {exit_.id: exit_ for exit_ in profile.exit}
         self._clock = clock
+        self.on_port: OnPort = _here
         self.machines = {table.id: self._machine(table) for table in profile.device}
+        self._movers = {name: self._mover(machine) for name, machine in self.machines.items() if machine.exits}
         for role, name, wanted in (
             ("stays", profile.roles.stays, base.Role.STAYS),
             ("fee", profile.roles.fee, base.Role.FEES),
@@ -83,12 +94,37 @@ class LotMachines:
                     Code.CONFIG, f"device {name!r} cannot play the role {role!r}", "see its driver's page"
                 )
 
+        for exit_ in profile.exit:
+            self._warn_if_never_done(exit_)
+
+    def _warn_if_never_done(self, exit_: ExitTable) -> None:
+        best = self.machines[exit_.device].driver.capabilities.release_level
+        best, wanted = Level.PHYSICALLY_OBSERVED if exit_.seen_by else best, self.profile.roles.done_when
+        if best < wanted.level:
+            shown = f"{best.name.lower()} at best, done_when = {wanted.value}"
+            log.warning("exit %s: %s: every payment there will end in doubt", exit_.id, shown)
+
     def _machine(self, table: DeviceTable) -> Machine:
         exits = tuple(exit_ for exit_ in self.profile.exit if exit_.device == table.id)
         driver = create_driver(table, exits, self._clock, self._tapping(table))
         if exits and base.Role.EXIT not in driver.capabilities.roles:
             raise Environment(Code.CONFIG, f"device {table.id!r} cannot open exits", "see its driver's page")
         return Machine(table, driver, exits)
+
+    def _mover(self, machine: Machine) -> base.ExitDevice:
+        """The driver that moves a device's exits, with the eyes of others where the profile names them."""
+        driver, eyes = cast("base.ExitDevice", machine.driver), {exit_.eye.device for exit_ in machine.exits}
+        for eye in eyes - {machine.table.id}:
+            if base.Role.SIGHT not in self.machines[eye].driver.capabilities.roles:
+                raise Environment(Code.CONFIG, f"device {eye!r} cannot see exits", "see its driver's page")
+        if eyes == {machine.table.id}:
+            return driver
+        return SeenElsewhere(driver, {exit_.id: exit_ for exit_ in machine.exits}, self._see)
+
+    def _see(self, device: str, targets: Sequence[base.Target], deadline: float) -> Sequence[base.ExitState]:
+        machine = self.machines[device]
+        soon = min(deadline, time.monotonic() + machine.table.timeout_seconds)
+        return self.on_port(device, lambda: cast("base.ExitDevice", machine.driver).read(targets, soon), soon)
 
     def exit_for(self, case: Case) -> ExitTable | None:
         """Where the car of a case is let out: the lane that the completion names, or its bay's own plate."""
@@ -154,7 +190,7 @@ class LotMachines:
             return no
         deadline = now + machine.table.timeout_seconds + self.profile.times.observe
         order_ = base.ReleaseOrder(case.reference, case.sequence or case.attempt, deadline, intend)
-        return self._exit_driver(machine).release(machine.target(exit_), order_)
+        return self._movers[machine.table.id].release(machine.target(exit_), order_)
 
     def _wrong_car(self, case: Case, machine: Machine, known: Mapping[str, KnownStay]) -> base.Refused | None:
         """P7: a completion opens a bay only for the stay it names. Read right before the release."""
@@ -195,10 +231,10 @@ class LotMachines:
         exit_ = self.exit_for(case)
         if exit_ is None:
             return evidence.Found(Finding.UNKNOWN, (), "the exit is no longer in the profile")
-        machine, driver = self.machines[exit_.device], self._exit_driver(self.machines[exit_.device])
+        machine, driver = self.machines[exit_.device], self._movers[exit_.device]
         target, deadline = machine.target(exit_), time.monotonic() + machine.table.timeout_seconds
         count = driver.read_counter(target, deadline) if case.counter is not None else None
-        (state,) = driver.read((target,), deadline)
+        (state,) = self._see(exit_.eye.device, (base.Target(exit_.id, exit_.eye.channel),), deadline)
         seen = evidence.ExitSeen(exit_.id, machine.table.id, case.counter, count, state, shared=not exit_.bay)
         return evidence.from_exit(seen, case.sent, waited)
 
@@ -235,7 +271,7 @@ class LotMachines:
         machine = self.machines[exit_.device]
         deadline = time.monotonic() + machine.table.timeout_seconds + self.profile.times.observe
         order = base.ReleaseOrder(reference, 1, deadline, intend)
-        driver, target = self._exit_driver(machine), machine.target(exit_)
+        driver, target = self._movers[machine.table.id], machine.target(exit_)
         if verb is Verb.HOLD_OPEN:
             return driver.hold_open(target, order)
         if verb is Verb.END_HOLD:
@@ -245,7 +281,12 @@ class LotMachines:
     def read_exits(self, machine: Machine) -> Sequence[base.ExitState]:
         """Read all exits of a device, in the order of `machine.exits`."""
         targets = tuple(machine.target(exit_) for exit_ in machine.exits)
-        return self._exit_driver(machine).read(targets, time.monotonic() + machine.table.timeout_seconds)
+        return self._movers[machine.table.id].read(targets, time.monotonic() + machine.table.timeout_seconds)
+
+    def sight_seconds(self, machine: Machine) -> float:
+        """How long the eyes of a machine's exits may take to show nothing, all together."""
+        eyes = {exit_.eye.device for exit_ in machine.exits} - {machine.table.id}
+        return sum(self.machines[eye].table.timeout_seconds for eye in eyes)
 
     def seen_stays(self, deadline: float) -> Sequence[base.Stay]:
         """Ask the device that knows the stays; plates in them are tokens."""
@@ -263,7 +304,7 @@ class LotMachines:
         """Where an exit's own counter stands; None if it has none after all. Raises as ExitDevice.read_counter does."""
         machine = self.machines[exit_.device]
         deadline = time.monotonic() + machine.table.timeout_seconds
-        return self._exit_driver(machine).read_counter(machine.target(exit_), deadline)
+        return self._movers[machine.table.id].read_counter(machine.target(exit_), deadline)
 
     def bookings(self, since: datetime, until: datetime) -> Sequence[base.Booking]:
         """Read the legacy's books. Raises as Books.bookings does."""
@@ -278,10 +319,6 @@ class LotMachines:
 
     def _retry(self, device: str) -> base.Retry:
         return self.machines[device].driver.capabilities.retry if device else base.Retry.NEVER
-
-    @staticmethod
-    def _exit_driver(machine: Machine) -> base.ExitDevice:
-        return cast("base.ExitDevice", machine.driver)
 
 
 def _no_fee(ask: Ask, code: str, detail: str) -> Answer:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from bridge import crash_points, events
 from bridge.case import Case
@@ -13,11 +13,13 @@ from bridge.machines import LotMachines
 from bridge.messages import ForCase
 from bridge.watch import LotWatch
 from bridge.worker import PortWorker, Urgency
-from drivers.base import Role, Uncertain
+from drivers.base import GivesWay, Role, Uncertain
 from drivers.profile import DeviceTable
 from parking.errors import Code, DaikoError, Environment, NotSent
 from parking.stay import LotId
 from parking.wire import Answer, Ask, NotFound
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +46,19 @@ class PortJobs:
             for machine in machines.machines.values():
                 table = machine.table
                 worker = ports.setdefault(table.url, PortWorker(f"{lot}-{table.id}", 0.0))
-                worker.limit = max(worker.limit, longest_job(table, machines.profile.times.observe))
+                longest = longest_job(table, machines.profile.times.observe) + machines.sight_seconds(machine)
+                worker.limit = max(worker.limit, longest)
                 self.workers[(lot, table.id)] = worker
+                if isinstance(machine.driver, GivesWay):
+                    machine.driver.give_way = worker.is_wanted
                 if machine.exits:
                     worker.every(table.poll_seconds, partial(watches[lot].read_exits, machine))
                 if table.id == machines.profile.roles.stays:
                     worker.every(table.poll_seconds, partial(watches[lot].read_stays, table.id, table.timeout_seconds))
+            machines.on_port = partial(self._on_port, lot)
+
+    def _on_port(self, lot: LotId, device: str, job: Callable[[], T], deadline: float) -> T:
+        return self.workers[(lot, device)].ask(Urgency.LOOK, job, deadline)
 
     def start(self) -> None:
         """Start all workers."""

@@ -4,13 +4,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from enum import IntEnum
 from heapq import heappop, heappush
+from typing import TypeVar
+
+from parking.errors import Code, NotSent
 
 log = logging.getLogger(__name__)
 
-Job = Callable[[], None]
+Job = Callable[[], object]
+T = TypeVar("T")
 
 
 class Urgency(IntEnum):
@@ -79,6 +84,36 @@ class PortWorker:
                 self._news.notify_all()
         if hung and withdrawn is not None:
             withdrawn()
+
+    def ask(self, urgency: Urgency, job: Callable[[], T], deadline: float) -> T:
+        """Have a job done on this thread and wait for what it returns, until `deadline` (monotonic seconds).
+
+        At once where this thread asks itself. Raises what the job raises; NotSent(DEVICE_UNAVAILABLE | PORT_HUNG) if it
+        was not begun in time, and will not be.
+        """
+        if threading.current_thread() is self._thread:
+            return job()
+        answer: Future[T] = Future()
+
+        def run() -> None:
+            if answer.set_running_or_notify_cancel():
+                try:
+                    answer.set_result(job())
+                except Exception as error:  # noqa: BLE001 - for who waits
+                    answer.set_exception(error)
+
+        self.submit(urgency, run, withdrawn=answer.cancel)
+        try:
+            return answer.result(max(0.0, deadline - time.monotonic()))
+        except CancelledError:
+            raise NotSent(Code.PORT_HUNG, f"{self._thread.name} hangs") from None
+        except TimeoutError:
+            answer.cancel()
+            raise NotSent(Code.DEVICE_UNAVAILABLE, f"{self._thread.name} is busy") from None
+
+    def is_wanted(self) -> bool:
+        """Whether a job waits for the present one to end."""
+        return bool(self._jobs)
 
     def hung(self) -> float | None:
         """For how many seconds the present job has been running, if that is longer than it may."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Flag, StrEnum, auto
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from parking.desk import Position
 from parking.errors import Code
@@ -32,6 +32,8 @@ class Role(Flag):
     EXIT = auto()
     WITNESS = auto()
     BOOKS = auto()
+    SIGHT = auto()
+    """Shows where exits stand (`ExitDevice.read`), also those that another device moves."""
 
 
 class Retry(StrEnum):
@@ -205,6 +207,14 @@ class Driver(Protocol):
     def close(self) -> None:
         """Give the port back."""
         ...
+
+
+@runtime_checkable
+class GivesWay(Protocol):
+    """A driver whose readings take several exchanges, and that leaves out what may be older if somebody waits."""
+
+    give_way: Callable[[], bool]
+    """Whether somebody waits for the port; set by who owns it."""
 
 
 class StayFeed(Protocol):

@@ -102,8 +102,18 @@ class DeviceTable(_Table, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
 
 
+class Eye(_Table, frozen=True, kw_only=True):
+    """The device whose inputs show where an exit stands, and its channel there."""
+
+    device: str
+    channel: Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
 class ExitTable(_Table, frozen=True, kw_only=True):
-    """One gate or lock plate. `bay` ties a plate to the bay it holds; a gate has none."""
+    """One gate or lock plate. `bay` ties a plate to the bay it holds; a gate has none.
+
+    `seen_by` names another device that sees it, where the one that moves it cannot.
+    """
 
     id: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,16}$")]
     kind: ExitKind
@@ -111,6 +121,12 @@ class ExitTable(_Table, frozen=True, kw_only=True):
     device: str
     channel: Annotated[int, msgspec.Meta(ge=0, le=65535)]
     bay: str = ""
+    seen_by: Eye | None = None
+
+    @property
+    def eye(self) -> Eye:
+        """Who sees it: another device, or the one that moves it."""
+        return self.seen_by or Eye(device=self.device, channel=self.channel)
 
 
 class Times(_Table, frozen=True, kw_only=True):
@@ -216,19 +232,29 @@ def _mistakes(profile: LotProfile) -> list[tuple[str, str]]:
             found.append((f"$.roles.{name}", f"no device {device!r}"))
     found += [(f"$.device[{at}].id", f"{name!r} twice") for at, name in enumerate(ids) if name in ids[:at]]
     found += [(f"$.device[{at}].url", "empty") for at, device in enumerate(profile.device) if not device.url]
-    exits = [exit_.id for exit_ in profile.exit]
-    for at, exit_ in enumerate(profile.exit):
-        if exit_.device not in ids:
-            found.append((f"$.exit[{at}].device", f"no device {exit_.device!r}"))
-        if exit_.id in exits[:at]:
-            found.append((f"$.exit[{at}].id", f"{exit_.id!r} twice"))
-        if exit_.bay and (problem := _bay_problem(exit_.bay, [other.bay for other in profile.exit[:at]])):
-            found.append((f"$.exit[{at}].bay", problem))
+    found += _exit_mistakes(profile.exit, ids)
     if profile.fee.by is not FeeBy.LEGACY and not profile.fee.tariff:
         found.append(("$.fee.tariff", f"fee by {profile.fee.by.value} needs a tariff"))
     if profile.fee.by is not FeeBy.CLOUD and not profile.roles.fee:
         found.append(("$.roles.fee", f"fee by {profile.fee.by.value} needs a device that knows it"))
     return found + _policy_mistakes(profile)
+
+
+def _exit_mistakes(table: tuple[ExitTable, ...], devices: list[str]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    exits = [exit_.id for exit_ in table]
+    for at, exit_ in enumerate(table):
+        if exit_.device not in devices:
+            found.append((f"$.exit[{at}].device", f"no device {exit_.device!r}"))
+        if exit_.eye.device not in devices and exit_.seen_by is not None:
+            found.append((f"$.exit[{at}].seen_by.device", f"no device {exit_.eye.device!r}"))
+        elif exit_.eye.device == exit_.device and exit_.seen_by is not None:
+            found.append((f"$.exit[{at}].seen_by.device", "it moves the exit itself: leave seen_by out"))
+        if exit_.id in exits[:at]:
+            found.append((f"$.exit[{at}].id", f"{exit_.id!r} twice"))
+        if exit_.bay and (problem := _bay_problem(exit_.bay, [other.bay for other in table[:at]])):
+            found.append((f"$.exit[{at}].bay", problem))
+    return found
 
 
 def _policy_mistakes(profile: LotProfile) -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ from drivers.mdb_cashless import driver as mdb_cashless
 from drivers.modbus_io import driver as modbus_io
 from drivers.profile import DeviceTable, ExitTable
 from drivers.transport import LineSettings, Tap
+from drivers.usb_relay import driver as usb_relay
 from drivers.zvt_terminal import driver as zvt_terminal
 from parking.errors import Code, Environment
 
@@ -107,6 +108,16 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
             summary={
                 "ja": "ccTalk のコイン投入機として精算機に接続（支払いを硬貨として投入）",
                 "en": "Coin acceptor of a pay station on ccTalk: payments are credited as coins",
+            },
+            schemes=frozenset({"", "socket", "rfc2217", "spy"}),
+        ),
+        "usb_relay": Family(
+            create=usb_relay.create,
+            probe=usb_relay.probe,
+            line=usb_relay.line,
+            summary={
+                "ja": "USB リレーボード（LCUS 系・CH340）：応答なし、開閉は別の入力で確認",
+                "en": "USB relay boards (LCUS kind, CH340): no answer, so another device's input has to see the gate",
             },
             schemes=frozenset({"", "socket", "rfc2217", "spy"}),
         ),

@@ -8,6 +8,7 @@ place of the source and whose high byte at the end. Nothing marks a frame's begi
 check, everything is thrown away until the line was still (`reset`; the receiver's time-out is 50 ms).
 """
 
+from binascii import crc_hqx
 from collections.abc import Set
 from dataclasses import dataclass
 from enum import StrEnum
@@ -42,25 +43,9 @@ class Frame:
     source: int = HOST
 
 
-def _crc_table() -> tuple[int, ...]:
-    rows = []
-    for value in range(256):
-        crc = value << 8
-        for _ in range(8):
-            crc = (crc << 1) ^ (0x1021 if crc & 0x8000 else 0)
-        rows.append(crc & 0xFFFF)
-    return tuple(rows)
-
-
-_CRC: Final = _crc_table()
-
-
 def crc(data: bytes) -> int:
     """CRC-CCITT, start 0, most significant bit first."""
-    value = 0
-    for byte in data:
-        value = ((value << 8) & 0xFFFF) ^ _CRC[(value >> 8) ^ byte]
-    return value
+    return crc_hqx(data, 0)
 
 
 def holds(raw: bytes, check: Check) -> bool:
@@ -76,7 +61,7 @@ class Codec:
     def __init__(self, check: Check, hears: Set[int] | None) -> None:
         self._check = check
         self._hears = hears
-        self._buffer = ReceiveBuffer(MOST)
+        self._buffer = ReceiveBuffer(2 * MOST)
         self._lost = False
 
     def encode(self, frame: Frame) -> bytes:

@@ -38,11 +38,12 @@ class _Line(threading.Thread):
         """Serve until stopped."""
         plugged = True
         while not self.ended.is_set():
-            if self._faults.unplugged and plugged:
+            wanted = not self._faults.unplugged
+            if plugged and not wanted:
                 self._unplug()
-            elif plugged is self._faults.unplugged:
+            elif wanted and not plugged:
                 self._plug()
-            plugged = not self._faults.unplugged
+            plugged = wanted
             if plugged:
                 self._serve()
             else:

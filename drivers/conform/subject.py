@@ -113,7 +113,9 @@ def subjects(profile: LotProfile, device: str = "") -> tuple[Subject, ...]:
             )
         if exits:
             seconds = table.timeout_seconds + times.observe
-            found.append(Subject(Part.EXIT, table, exits, profile.lot.names, roles.done_when.level, seconds, exits[0]))
+            # what another device has to see, this one cannot prove
+            needed = Level.SENT if exits[0].seen_by else roles.done_when.level
+            found.append(Subject(Part.EXIT, table, exits, profile.lot.names, needed, seconds, exits[0]))
     chosen = tuple(one for one in found if device in ("", one.device.id))
     if not chosen:
         known = ", ".join(dict.fromkeys(one.device.id for one in found))

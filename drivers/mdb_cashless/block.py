@@ -37,6 +37,7 @@ _LENGTHS: Final = {
     (0x17, 0x04): 6,
 }
 """Bytes of a command without CHK, by its first bytes (section 7.4; amounts of 16 bits)."""
+_BEGINNINGS: Final = frozenset(known[0] for known in _LENGTHS)
 
 
 class Command(IntEnum):
@@ -179,7 +180,8 @@ def _checked(heard: bytes) -> Block | None:
 def _length(heard: bytes, address: int) -> int | None:
     """How many bytes without CHK a command has that begins so; 0: too early to say, None: no command."""
     first = heard[0] - address + CASHLESS
-    for known, size in _LENGTHS.items():
-        if known == (first, *heard[1:2])[: len(known)]:
-            return size
-    return 0 if len(heard) == 1 and any(known[0] == first for known in _LENGTHS) else None
+    if (size := _LENGTHS.get((first,))) is not None:
+        return size
+    if len(heard) > 1:
+        return _LENGTHS.get((first, heard[1]))
+    return 0 if first in _BEGINNINGS else None

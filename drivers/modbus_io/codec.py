@@ -100,7 +100,7 @@ class RtuCodec:
     def __init__(self, side: Side, unit: int) -> None:
         self._side = side
         self._unit = unit
-        self._buffer = ReceiveBuffer(RTU_MOST)
+        self._buffer = ReceiveBuffer(2 * RTU_MOST)
 
     def encode(self, frame: Frame) -> bytes:
         """The exact bytes of a frame."""

@@ -14,7 +14,7 @@ from drivers.base import Capabilities, ExitState, Finding, Outcome, Refused, Rel
 from drivers.modbus_io import proof
 from drivers.modbus_io.line import Letter, Line
 from drivers.modbus_io.pdu import Bits, Failure, Function, Read, Reply, Trouble, Words
-from drivers.modbus_io.profiles import Framing, Profile, profile_of
+from drivers.modbus_io.profiles import Framing, Profile, profile_of, seen_exits
 from drivers.profile import DeviceTable, ExitTable
 from drivers.transport import LineSettings, Tap
 from parking.desk import Position
@@ -44,18 +44,21 @@ class ModbusIo:
         recorder: Tap | None = None,
     ) -> None:
         """`exits` may be all of the lot; `clock` returns aware UTC. Raises Environment(CONFIG); opens nothing yet."""
-        self._exits = tuple(exit_ for exit_ in exits if exit_.device == device.id)
-        self._profile = profile = profile_of(device, self._exits)
+        self._profile = profile = profile_of(device, exits)
+        self._bays = {channel: exit_.bay for channel, exit_ in seen_exits(device, exits) if exit_.bay}
         self._clock = clock
         self._line = Line(device.url, profile.framing, profile.unit, profile.line, device.timeout_seconds, recorder)
         self._entered: dict[int, datetime] = {}
         self._counts: dict[int, int] = {}
         self._glance: tuple[float, dict[int, bool]] = (float("-inf"), {})
+        self._holds: dict[int, bool] = {}
+        self.give_way = _nobody_waits
         self.capabilities = _capabilities(profile)
 
     def close(self) -> None:
         """Give the port back; idempotent."""
         self._counts.clear()
+        self._holds.clear()
         self._line.close()
 
     # --- reading ---------------------------------------------------------------------------------------------------
@@ -65,8 +68,7 @@ class ModbusIo:
 
         Raises NotSent, Environment or Uncertain.
         """
-        bays = {exit_.channel: exit_.bay for exit_ in self._exits if exit_.bay}
-        base = self._profile.vehicle
+        bays, base = self._bays, self._profile.vehicle
         if base is None or not bays:
             return ()
         inputs = self._inputs(self._with_openings([base + channel for channel in bays], bays), deadline)
@@ -91,6 +93,8 @@ class ModbusIo:
     def read(self, targets: Sequence[Target], deadline: float) -> Sequence[ExitState]:
         """The state of each target, in order, with as few requests as possible.
 
+        Whether it is held may be from the reading before, if somebody waits for the port (base.GivesWay).
+
         Raises NotSent, Environment or Uncertain.
         """
         if not targets:
@@ -100,12 +104,14 @@ class ModbusIo:
             base + channel for base in (profile.opened, profile.vehicle) if base is not None for channel in channels
         ]
         inputs = self._inputs(wanted, deadline)
-        coils = self._bits(Function.READ_COILS, [profile.hold + channel for channel in channels], deadline)
-        self._learn_counts(channels, deadline)
+        coils = [] if profile.hold is None else [profile.hold + channel for channel in channels]
+        if not (self.give_way() and self._holds.keys() >= set(coils)):
+            self._holds |= self._bits(Function.READ_COILS, coils, deadline)
+            self._learn_counts(channels, deadline)
         return tuple(
             ExitState(
                 position=self._position(inputs, channel),
-                held=coils[profile.hold + channel],
+                held=profile.hold is not None and self._holds[profile.hold + channel],
                 vehicle=None if profile.vehicle is None else inputs[profile.vehicle + channel],
             )
             for channel in channels
@@ -141,7 +147,7 @@ class ModbusIo:
             return refusal
         sight = self._watch(target, proof.Sight(reply, before), order.deadline)
         if sight.after is not None:
-            self._counts[target.channel] = sight.after
+            self._remember({target.channel: sight.after})
         outcome = proof.verdict(sight)
         log.info("%s: release of %s: %s", order.reference, target.exit, outcome)
         return outcome
@@ -160,6 +166,8 @@ class ModbusIo:
         letter = self._line.compose(self._profile.level(target.channel, on))
         order.intend(letter.raw, None)
         self._counts.pop(target.channel, None)  # some controllers count a hold as well
+        self._holds.clear()
+        self._glance = (float("-inf"), {})
         reply = self._send_once(letter, order)
         if (refusal := proof.refused(reply)) is not None:
             return refusal
@@ -174,6 +182,8 @@ class ModbusIo:
             time.sleep(WATCH_PAUSE)
 
     def _unknown(self, target: Target) -> Refused | None:
+        if self._profile.hold is None:
+            return Refused(Code.EXIT_UNKNOWN, f"the device has inputs alone, it cannot move {target.exit}")
         if target.channel < self._profile.channels:
             return None
         return Refused(Code.EXIT_UNKNOWN, f"the device has no channel {target.channel} ({target.exit})")
@@ -217,7 +227,7 @@ class ModbusIo:
         return None if base is None else self._bit_or_none(Function.READ_INPUTS, base + target.channel, deadline)
 
     def _coil(self, target: Target, deadline: float) -> bool | None:
-        return self._bit_or_none(Function.READ_COILS, self._profile.hold + target.channel, deadline)
+        return self._bit_or_none(Function.READ_COILS, (self._profile.hold or 0) + target.channel, deadline)
 
     def _bit_or_none(self, function: Function, address: int, deadline: float) -> bool | None:
         try:
@@ -241,17 +251,21 @@ class ModbusIo:
         return Position.OPEN if inputs[self._profile.opened + channel] else Position.CLOSED
 
     def _learn_counts(self, channels: Sequence[int], deadline: float) -> None:
-        """Remember the counters, so that a release on a slow line need not ask first.
-
-        Only on a serial line, where nobody but us commands; a counter that was reset meanwhile proves nothing then, it
-        never proves too much.
-        """
+        """Read the counters ahead, so that a release on a slow line need not ask first."""
         base = self._profile.count
         if base is None or self._profile.framing is not Framing.RTU or all(one in self._counts for one in channels):
             return
         low, high = min(channels), max(channels)
         words = self._words(base + low, high - low + 1, deadline)
-        self._counts.update({channel: words[channel - low] for channel in channels})
+        self._remember({channel: words[channel - low] for channel in channels})
+
+    def _remember(self, counts: dict[int, int]) -> None:
+        """Keep counters for the next release, on a serial line alone, where nobody but us commands.
+
+        A counter that was reset meanwhile proves nothing then, it never proves too much.
+        """
+        if self._profile.framing is Framing.RTU:
+            self._counts.update(counts)
 
     def _inputs(self, addresses: Iterable[int], deadline: float) -> dict[int, bool]:
         return self._bits(Function.READ_INPUTS, addresses, deadline)
@@ -280,9 +294,15 @@ class ModbusIo:
         return reply
 
 
+def _nobody_waits() -> bool:
+    return False
+
+
 def _capabilities(profile: Profile) -> Capabilities:
+    roles = Role.EXIT if profile.hold is not None else Role(0)
+    roles |= Role.STAYS if profile.is_stay_feed else Role(0)
     return Capabilities(
-        roles=Role.EXIT | Role.STAYS if profile.is_stay_feed else Role.EXIT,
+        roles=roles | (Role.SIGHT if profile.opened is not None else Role(0)),
         # Only a counter can show that a command never arrived; without one a second command would be a guess.
         retry=Retry.NEVER if profile.count is None else Retry.QUERY_FIRST,
         release_level=Level.LINK_ACKED if profile.opened is None else Level.PHYSICALLY_OBSERVED,

@@ -18,7 +18,7 @@ from typing import Final
 
 from drivers.modbus_io.codec import Codec, Frame, RtuCodec, Side, TcpCodec
 from drivers.modbus_io.pdu import Request, WriteMany, WriteOne
-from drivers.modbus_io.profiles import Framing, Profile, profile_of
+from drivers.modbus_io.profiles import Framing, Profile, profile_of, seen_exits
 from drivers.modbus_io.simboard import Board, World
 from drivers.profile import DeviceTable, ExitTable
 
@@ -255,11 +255,12 @@ def serve(
 
     `exits` may be all of the lot. Raises Environment(CONFIG) if the device's options are wrong.
     """
-    own = [exit_ for exit_ in exits if exit_.device == device.id]
-    profile = profile_of(device, own)
+    profile = profile_of(device, exits)
+    moved = {exit_.channel: exit_.id for exit_ in exits if exit_.device == device.id}
+    seen = {channel: exit_.id for channel, exit_ in seen_exits(device, exits)}
     faults = faults or Faults()
     ended = threading.Event()
-    slave = Slave(Board(world, profile, own), profile.unit, faults, ended.wait)
+    slave = Slave(Board(world, profile, moved, seen), profile.unit, faults, ended.wait)
     wire: _PtyWire | _TcpWire
     wire = (
         _PtyWire(run_dir / device.id, slave, profile) if profile.framing is Framing.RTU else _TcpWire(device.id, slave)

@@ -3,7 +3,7 @@
 Used by drivers.modbus_io.sim only.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -26,7 +26,6 @@ from drivers.modbus_io.pdu import (
     Wrote,
 )
 from drivers.modbus_io.profiles import FLASH_ON, Profile
-from drivers.profile import ExitTable
 from parking.desk import Position
 
 BUS: Final = "bus"
@@ -84,23 +83,24 @@ def _no_effect(_on: bool) -> None:
 class Board:
     """The device's memory map over the world: what each coil, input and register means."""
 
-    def __init__(self, world: World, profile: Profile, exits: Sequence[ExitTable]) -> None:
+    def __init__(self, world: World, profile: Profile, moved: Mapping[int, str], seen: Mapping[int, str]) -> None:
+        """`moved` are the exits that it moves, `seen` those that its inputs show, each by its channel."""
         self._world = world
         self._profile = profile
-        self._exits = {exit_.channel: exit_.id for exit_ in exits}
+        self._exits = moved
+        self._eyes = seen
         self._idle: set[int] = set()  # relays that are on with nothing wired to them
         channels = range(profile.channels)
         self._coils: dict[int, _Coil] = {}
-        for channel in channels:
-            self._coils[profile.hold + channel] = self._hold_coil(channel)
+        for channel in channels if profile.hold is not None else ():
+            self._coils[(profile.hold or 0) + channel] = self._hold_coil(channel)
             if profile.pulse is None:
                 self._coils[channel] = self._lowering_coil(channel)
             else:
                 self._coils[FLASH_ON + channel] = self._flash_coil(channel)
-        self._inputs: dict[int, Callable[[], bool]] = {}
-        if profile.pulse is not None:
-            self._inputs |= dict.fromkeys(channels, lambda: False)
-        for channel in channels if profile.pulse is None else self._exits:
+        plates = profile.hold is not None and profile.pulse is None  # their inputs lie in blocks, one for each plate
+        self._inputs: dict[int, Callable[[], bool]] = {} if plates else dict.fromkeys(channels, _off)
+        for channel in channels if plates else self._eyes:
             if profile.opened is not None:
                 self._inputs[profile.opened + channel] = self._seen(channel, self._is_open)
             if profile.vehicle is not None:
@@ -189,7 +189,7 @@ class Board:
         return _Coil(_off, _no_effect, flash)
 
     def _seen(self, channel: int, look: Callable[[str], bool]) -> Callable[[], bool]:
-        exit_id = self._exits.get(channel)
+        exit_id = self._eyes.get(channel)
         return (lambda: False) if exit_id is None else (lambda: look(exit_id))
 
     def _is_open(self, exit_id: str) -> bool:

@@ -32,6 +32,7 @@ from drivers.modbus_io import sim as modbus_io
 from drivers.profile import DeviceTable, ExitTable, LotProfile
 from drivers.simlot.http import JsonServer, Request, Response
 from drivers.simlot.world import World
+from drivers.usb_relay import sim as usb_relay
 from drivers.zvt_terminal import sim as zvt_terminal
 from parking.errors import BadMessage, Code, DaikoError, Environment, Refused
 from parking.wire import Part, Problem
@@ -75,6 +76,7 @@ SIMULATORS: Final[Mapping[str, Serve]] = MappingProxyType(
         "mdb_cashless": mdb_cashless.serve,
         "zvt_terminal": zvt_terminal.serve,
         "cctalk_coin": cctalk_coin.serve,
+        "usb_relay": usb_relay.serve,
     }
 )
 

@@ -4,6 +4,7 @@
 it raise. Sources: PA00P015 (ZVT protocol; terminalhersteller.de) for the messages, PA00P016 for the lines.
 """
 
+from binascii import crc_hqx
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import Final, Protocol
@@ -26,7 +27,7 @@ MOST_HEARD: Final = 1024
 _HEAD: Final = 3
 _LONG_HEAD: Final = 5
 _LONG: Final = 0xFF
-_POLYNOMIAL: Final = 0x8408
+_MOST_BODY: Final = _LONG_HEAD + MOST_HEARD
 
 _CLASSES: Final = {
     0x04: frozenset((0x01, 0x0D, 0x0E, 0x0F, 0xFF)),
@@ -89,24 +90,16 @@ class Framing(Protocol):
         ...
 
 
-def _crc_table() -> tuple[int, ...]:
-    rows = []
-    for value in range(256):
-        for _ in range(8):
-            value = (value >> 1) ^ (_POLYNOMIAL if value & 1 else 0)
-        rows.append(value)
-    return tuple(rows)
-
-
-_CRC: Final = _crc_table()
+_MIRRORED: Final = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def crc16(data: bytes) -> int:
-    """CRC-16 with polynomial 8408 reflected and start 0; on the line over the APDU, not doubled, and ETX."""
-    crc = 0
-    for byte in data:
-        crc = (crc >> 8) ^ _CRC[(crc ^ byte) & 0xFF]
-    return crc
+    """CRC-16 with polynomial 8408 reflected and start 0; on the line over the APDU, not doubled, and ETX.
+
+    That is the CRC-CCITT of the standard library with the bits of every byte, and of the result, the other way round.
+    """
+    mirrored = crc_hqx(data.translate(_MIRRORED), 0)
+    return _MIRRORED[mirrored >> 8] | _MIRRORED[mirrored & 0xFF] << 8
 
 
 def _long_sizes(two: bytes) -> set[int]:
@@ -239,8 +232,13 @@ class SerialFraming:
     def feed(self, data: bytes) -> list[Heard]:
         """Take bytes in; return what is complete now."""
         found: list[Heard] = []
-        for byte in data:
-            heard = self._take(byte)
+        at = 0
+        while at < len(data):
+            if self._at is _At.BODY or self._at is _At.NOISE:
+                at, heard = self._take_run(data, at)
+            else:
+                heard = self._take(data[at])
+                at += 1
             if heard is not None:
                 found.append(heard)
         return found
@@ -251,13 +249,22 @@ class SerialFraming:
         self._body.clear()
         self._check.clear()
 
+    def _take_run(self, data: bytes, at: int) -> tuple[int, Heard | None]:
+        """Take all bytes up to the next DLE at once, inside a frame or in noise; returns where the next byte stands."""
+        dle = data.find(DLE, at)
+        stop = len(data) if dle < 0 else dle
+        if self._at is _At.BODY:
+            room = _MOST_BODY - len(self._body)
+            if stop - at > room:
+                return at + room + 1, self._broken()
+            self._body += data[at:stop]
+        if dle < 0:
+            return stop, None
+        self._at = _At.BODY_DLE if self._at is _At.BODY else _At.BEGINNING
+        return dle + 1, None
+
     def _take(self, byte: int) -> Heard | None:
         match self._at:
-            case _At.BODY if byte != DLE:
-                self._body.append(byte)
-                return self._broken() if len(self._body) > _LONG_HEAD + MOST_HEARD else None
-            case _At.BODY:
-                self._at = _At.BODY_DLE
             case _At.BODY_DLE:
                 return self._escaped(byte)
             case _At.CHECK:
@@ -272,7 +279,7 @@ class SerialFraming:
     def _between(self, byte: int) -> Signal | None:
         if byte == DLE:
             self._at = _At.BEGINNING
-        elif self._at is _At.OUTSIDE and byte in (ACK, NAK):
+        elif byte in (ACK, NAK):
             return Signal.ACK if byte == ACK else Signal.NAK
         else:
             self._at = _At.NOISE
@@ -286,7 +293,7 @@ class SerialFraming:
             self._at = _At.NOISE
 
     def _escaped(self, byte: int) -> Heard | None:
-        if byte == DLE:
+        if byte == DLE and len(self._body) < _MOST_BODY:
             self._body.append(DLE)
             self._at = _At.BODY
         elif byte == ETX:

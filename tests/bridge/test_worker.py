@@ -6,6 +6,7 @@ import time
 import pytest
 
 from bridge.worker import PortWorker, Urgency
+from parking.errors import Code, NotSent, Uncertain
 
 
 def test_an_order_by_hand_goes_before_acts_looks_and_asks() -> None:
@@ -83,3 +84,68 @@ def test_a_round_that_hangs_holds_up_its_own_port_only() -> None:
     hold.set()
     assert hung.stop(5)
     assert other.stop(5)
+
+
+def test_it_says_when_a_job_waits_so_that_a_reading_can_give_way() -> None:
+    worker, hold, seen = PortWorker("test"), threading.Event(), []
+    worker.every(60, lambda: seen.append(worker.is_wanted()) or (hold.wait(5) and seen.append(worker.is_wanted())))
+    worker.start()
+    while not seen:
+        time.sleep(0.001)
+    worker.submit(Urgency.ACT, lambda: None)
+    hold.set()
+    worker.ask(Urgency.ASK, lambda: None, time.monotonic() + 5)
+    assert seen == [False, True]
+    assert not worker.is_wanted()
+    assert worker.stop(5)
+
+
+class TestAsk:
+    """One port asks another for something, and waits for it."""
+
+    @pytest.fixture
+    def worker(self):
+        made = PortWorker("eyes", 0.05)
+        made.start()
+        yield made
+        assert made.stop(5)
+
+    def test_is_done_on_the_workers_own_thread(self, worker) -> None:
+        name = worker.ask(Urgency.LOOK, lambda: threading.current_thread().name, time.monotonic() + 5)
+        assert name == "port-eyes"
+
+    def test_of_itself_is_done_at_once(self, worker) -> None:
+        deep = worker.ask(
+            Urgency.LOOK, lambda: worker.ask(Urgency.LOOK, lambda: "there", time.monotonic()), time.monotonic() + 5
+        )
+        assert deep == "there"
+
+    def test_brings_back_what_the_job_raises(self, worker) -> None:
+        def silent() -> None:
+            raise Uncertain(Code.NO_REPLY, "no answer")
+
+        with pytest.raises(Uncertain, match="no answer"):
+            worker.ask(Urgency.LOOK, silent, time.monotonic() + 5)
+
+    def test_that_was_not_begun_in_time_never_is(self) -> None:
+        worker, hold, ran = PortWorker("eyes"), threading.Event(), []
+        worker.submit(Urgency.ACT, lambda: hold.wait(5))
+        worker.start()
+        with pytest.raises(NotSent) as busy:
+            worker.ask(Urgency.LOOK, lambda: ran.append(1), time.monotonic() + 0.05)
+        hold.set()
+        worker.ask(Urgency.ASK, lambda: None, time.monotonic() + 5)
+        assert (busy.value.code, ran) == (Code.DEVICE_UNAVAILABLE, [])
+        assert worker.stop(5)
+
+    def test_behind_a_port_that_hangs_is_answered_when_that_is_noticed(self) -> None:
+        worker, hold = PortWorker("eyes", 0.05), threading.Event()
+        worker.submit(Urgency.ACT, lambda: hold.wait(5))
+        worker.start()
+        threading.Timer(0.15, worker.withdraw).start()
+        began = time.monotonic()
+        with pytest.raises(NotSent) as hung:
+            worker.ask(Urgency.LOOK, lambda: None, began + 5)
+        assert (hung.value.code, time.monotonic() - began < 2) == (Code.PORT_HUNG, True)
+        hold.set()
+        assert worker.stop(5)

@@ -25,6 +25,7 @@ DOUBT = replace(DONE, outcome=Uncertain("no answer"))
         replace(DOUBT, taken=0),
         replace(DONE, outcome=Applied(Level.LEGACY_CONFIRMED, PROOF, Yen(300)), taken=300),
         replace(NO, outcome=NotSent(Code.LINK_DOWN, "gone"), said=False),
+        replace(DONE, outcome=Applied(Level.SENT, ()), taken=0),
         replace(DONE, testimony=Ours("DK-1", "")),
         replace(NO, testimony=Nobody()),
         replace(NO, testimony=Cash("coins")),

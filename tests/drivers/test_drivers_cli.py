@@ -261,7 +261,7 @@ def test_a_wrong_profile_is_one_clear_line(tmp_path: Path) -> None:
         (("probe", "gopher://host"), "no driver family speaks at 'gopher://host'"),
         (
             ("probe", "http://127.0.0.1:9", "--family", "telepathy"),
-            "known families: cctalk_coin, host_link, mdb_cashless, modbus_io, zvt_terminal",
+            "known families: cctalk_coin, host_link, mdb_cashless, modbus_io, usb_relay, zvt_terminal",
         ),
         (("sim", "nowhere.toml", "--run-dir", "/tmp"), "nowhere.toml: No such file or directory"),
         (("sim", "x.toml", "--run-dir", "/tmp", "--speed", "0"), "0 is not a positive number"),

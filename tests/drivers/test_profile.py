@@ -52,6 +52,9 @@ MISTAKES = [
     ("channel = 0", 'channel = 0\nbay = "A-07"', "$.exit[0].bay"),
     ("channel = 0", 'channel = 0\nbay = "!!"', "$.exit[0].bay"),
     ("channel = 0", "channel = 0\ncolour = 1", "colour"),
+    ("channel = 0", 'channel = 0\nseen_by = { device = "eye", channel = 0 }', "$.exit[0].seen_by.device"),
+    ("channel = 0", 'channel = 0\nseen_by = { device = "gate", channel = 1 }', "$.exit[0].seen_by.device"),
+    ("channel = 0", 'channel = 0\nseen_by = { device = "host" }', "$.exit[0].seen_by"),
     ("[lot]", "[lot", "line 3"),
 ]
 

@@ -30,6 +30,7 @@ from drivers.mdb_cashless import codec as mdb_codec
 from drivers.mdb_cashless.qibixx import Qibixx
 from drivers.modbus_io.codec import RtuCodec, Side, TcpCodec
 from drivers.profile import load as load_profile
+from drivers.usb_relay import codec as usb_codec
 from drivers.zvt_terminal import codec as zvt_codec
 from drivers.zvt_terminal.fields import fields as zvt_fields
 from parking import commands, completion, desk, reports, wire
@@ -86,6 +87,16 @@ def cctalk(data: bytes) -> None:
             now += len(piece) / 64
             if acceptor.receive(piece, now) + acceptor.due(now):
                 acceptor.written(now)
+
+
+def usb_relay(data: bytes) -> None:
+    """A board's ear and ours, in pieces; what is understood can be said again."""
+    for fresh in (usb_codec.BoardEar, usb_codec.HostEar):
+        ear = fresh()
+        for piece in split(data):
+            for word in ear.feed(piece):
+                assert fresh().feed(usb_codec.encode(word)) == [word]
+            assert len(ear._buffer) <= usb_codec.MOST
 
 
 def host_link(data: bytes) -> None:

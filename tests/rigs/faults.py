@@ -22,6 +22,8 @@ RIGS = {
     "fuzz": ("tests/fuzz/test_fuzz.py", 2),
     "mdb": ("tests/drivers/mdb_cashless/test_faults.py", 2),
     "zvt": ("tests/drivers/zvt_terminal/test_faults.py", 2),
+    "exits": ("tests/drivers/modbus_io/test_faults.py", 0),
+    "usb": ("tests/drivers/usb_relay/test_faults.py", 0),
     "coins": ("tests/drivers/cctalk_coin/test_faults.py", 2),
     "mutants": ("tests/mutants/test_mutants.py", 2),
 }

@@ -60,6 +60,14 @@ def test_what_is_written_is_heard_again_however_it_is_cut(frame, check, cuts):
     assert found + ear.feed(raw[at:]) == [frame]
 
 
+@pytest.mark.parametrize("check", Check)
+@pytest.mark.parametrize("size", [0, 11, 255])
+def test_nothing_is_lost_of_what_comes_in_one_piece(check, size):
+    frame = Frame(2, 229, bytes(size), 1 if check is Check.SUM else 0)
+    codec = Codec(check, None)
+    assert codec.feed(codec.encode(frame) * 100) == [frame] * 100
+
+
 @given(st.lists(st.binary(max_size=700), max_size=6), st.sampled_from(Check))
 @settings(max_examples=150)
 def test_hostile_bytes_never_raise_and_never_pile_up(chunks, check):

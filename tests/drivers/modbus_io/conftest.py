@@ -17,7 +17,7 @@ import pytest
 
 from drivers.base import ReleaseOrder, Target
 from drivers.modbus_io import driver, sim
-from drivers.profile import DeviceTable, ExitTable
+from drivers.profile import DeviceTable, ExitTable, Eye
 from parking.desk import ExitKind, Position
 
 HERE = Path(__file__).parent
@@ -101,6 +101,11 @@ class Rig:
     def __init__(self, profile, framing, run_dir, timeout=0.08, recorder=None, **options):
         self.world, self.clock = SmallLot(), WallClock()
         self.exits = _exits(profile)
+        if profile == "input_board":
+            self.exits = tuple(
+                msgspec.structs.replace(one, device="relay", seen_by=Eye(device="io", channel=one.channel))
+                for one in self.exits
+            )
         device = _device(profile, framing, timeout, **options)
         self.served = sim.serve(self.world, device, self.exits, run_dir)
         self.faults = self.served.faults
@@ -134,7 +139,7 @@ def rig(tmp_path):
     with contextlib.ExitStack() as stack:
 
         def build(profile="lock_plate", framing="rtu", **more):
-            made = Rig(profile, framing, tmp_path, **more)
+            made = Rig(profile, framing, more.pop("run_dir", tmp_path), **more)
             stack.callback(made.stop)
             return made
 

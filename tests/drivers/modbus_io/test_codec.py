@@ -141,6 +141,14 @@ def _heard(ear, raw, cuts):
     return found + ear.feed(raw[at:])
 
 
+@pytest.mark.parametrize("bits", [8, 24, 400, 2000])
+@pytest.mark.parametrize("framing", ["rtu", "tcp"])
+def test_nothing_is_lost_of_what_comes_in_one_piece(framing, bits):
+    frame = Frame(1, Bits(Function.READ_INPUTS, (True, False) * (bits // 2)))
+    codec = RtuCodec(Side.MASTER, 1) if framing == "rtu" else TcpCodec(Side.MASTER)
+    assert codec.feed(codec.encode(frame) * 100) == [frame] * 100
+
+
 @given(st.lists(st.binary(max_size=700), max_size=6), st.sampled_from(["rtu", "tcp"]), st.sampled_from(list(Side)))
 @settings(max_examples=150)
 def test_hostile_bytes_never_raise_and_never_pile_up(chunks, framing, side):

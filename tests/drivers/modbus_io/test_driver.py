@@ -159,6 +159,16 @@ class TestRelease:
         assert lot.read().position is Position.OPEN
         assert len(lot.world.releases) == 1
 
+    def test_is_not_proved_by_what_another_master_did_since_the_last_one(self, rig, framing):
+        """On TCP there may be one; on a serial line there is none, and its counter is read ahead."""
+        lot = rig("lock_plate", framing, timeout=0.3)
+        lot.release(seconds=1)
+        if framing == "tcp":
+            lot.world.release("E2", "bus")
+        lot.world.put("E2", Position.CLOSED)
+        lot.faults.drop_request_once = True
+        assert isinstance(lot.release(), Uncertain)
+
     def test_of_an_unknown_channel_is_refused(self, rig, framing):
         lot = rig("lock_plate", framing)
         assert lot.release(channel=8).code is Code.EXIT_UNKNOWN

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from drivers.base import Role
+from drivers.modbus_io import driver
 from drivers.modbus_io.pdu import Function, WriteOne
 from drivers.modbus_io.profiles import profile_of
-from drivers.profile import load
+from drivers.profile import Eye, load
 from parking.errors import Code, Environment
 
 SEEDS = Path(__file__).parents[3] / "seeds" / "lots"
@@ -35,13 +38,12 @@ def test_what_is_not_wired_is_not_read(device, exits, nothing):
     assert (profile.count, profile.vehicle, profile.is_stay_feed) == (None, None, False)
 
 
-@pytest.mark.parametrize("seed", ["bay-plates", "gated-host"])
+@pytest.mark.parametrize("seed", ["bay-plates", "gated-host", "usb-relay"])
 def test_the_seeds_are_understood(seed):
     lot = load(SEEDS / f"{seed}.toml")
     for device in lot.device:
         if device.family == "modbus_io":
-            own = [exit_ for exit_ in lot.exit if exit_.device == device.id]
-            assert profile_of(device, own).channels >= len(own)
+            assert profile_of(device, lot.exit).channels >= len(lot.exit)
 
 
 @pytest.mark.parametrize(
@@ -80,3 +82,35 @@ def test_a_missing_framing_is_named(device, exits):
 def test_hold_coils_must_not_lie_among_those_that_lower_plates(device, exits):
     with pytest.raises(Environment, match="hold_base 7"):
         profile_of(device("lock_plate", "rtu", hold_base=7), exits("lock_plate"))
+
+
+class TestInputBoard:
+    """Sees exits that another device moves."""
+
+    def seen(self, exits, channel=3):
+        return tuple(
+            msgspec.structs.replace(one, device="relay", seen_by=Eye(device="io", channel=channel + at))
+            for at, one in enumerate(exits)
+        )
+
+    def test_sees_exits_and_moves_none(self, device, exits):
+        made = driver.create(device("input_board", "tcp"), self.seen(exits("relay_board", 1)), None)
+        assert made.capabilities.roles is Role.SIGHT
+
+    def test_knows_the_stays_where_it_sees_bays(self, device, exits):
+        table = device("input_board", "tcp", vehicle_base=8)
+        made = driver.create(table, self.seen(exits("lock_plate", 4)), None)
+        assert made.capabilities.roles == Role.SIGHT | Role.STAYS
+
+    def test_without_a_position_input_sees_nothing(self, device, exits):
+        made = driver.create(device("input_board", "tcp", open_base=-1), self.seen(exits("relay_board", 1)), None)
+        assert made.capabilities.roles == Role(0)
+
+    def test_has_no_channel_beyond_its_inputs(self, device, exits):
+        with pytest.raises(Environment, match="channel 8"):
+            profile_of(device("input_board", "tcp"), self.seen(exits("relay_board", 1), 8))
+
+    def test_has_one_meaning_for_each_input(self, device, exits):
+        twice = self.seen(exits("relay_board", 2)[:1], 3) + self.seen(exits("relay_board", 2)[1:], 3)
+        with pytest.raises(Environment, match="input 3 cannot be the position of 'E0' and the position of 'E1'"):
+            profile_of(device("input_board", "tcp"), twice)

@@ -77,6 +77,25 @@ class TestReading:
 
 
 @every_wire
+class TestInputBoard:
+    def test_shows_exits_that_another_device_moves(self, rig, framing):
+        lot = rig("input_board", framing)
+        lot.world.put("E1", Position.OPEN)
+        lot.world.cars = {"E3"}
+        states = lot.driver.read([lot.target(at) for at in (3, 1)], time.monotonic() + 2)
+        assert [(state.position, state.held, state.vehicle) for state in states] == [
+            (Position.CLOSED, False, True),
+            (Position.OPEN, False, False),
+        ]
+
+    def test_moves_nothing(self, rig, framing):
+        lot = rig("input_board", framing)
+        assert lot.release().code is Code.EXIT_UNKNOWN
+        assert lot.driver.hold_open(lot.target(), lot.order()).code is Code.EXIT_UNKNOWN
+        assert (lot.intents, lot.world.releases, lot.world.holds) == ([], [], {})
+
+
+@every_wire
 class TestStays:
     def test_are_the_cars_in_the_bays_since_they_were_first_seen(self, rig, framing):
         lot = rig("lock_plate", framing)
@@ -142,8 +161,8 @@ def test_on_tcp_an_answer_with_another_number_or_unit_is_passed_over(stranger):
 def test_capabilities_say_what_can_be_proved(rig):
     plate, gate = rig("lock_plate", "tcp").driver.capabilities, rig("relay_board", "tcp").driver.capabilities
     blind = rig("relay_board", "tcp", open_base=-1).driver.capabilities
-    assert (plate.roles, plate.counts) == (Role.EXIT | Role.STAYS, True)
-    assert (gate.roles, gate.counts) == (Role.EXIT, False)
+    assert (plate.roles, plate.counts) == (Role.EXIT | Role.STAYS | Role.SIGHT, True)
+    assert (gate.roles, gate.counts) == (Role.EXIT | Role.SIGHT, False)
     assert (plate.release_level, blind.release_level) == (Level.PHYSICALLY_OBSERVED, Level.LINK_ACKED)
     assert (plate.retry, gate.retry) == (Retry.QUERY_FIRST, Retry.NEVER)
 

@@ -190,6 +190,21 @@ def test_what_is_written_is_heard_again_however_it_is_cut(sent, kind, cuts):
     assert found + ear.feed(raw[at:]) == sent
 
 
+@given(st.lists(st.sampled_from(b"\x10\x02\x03\x06\x15\x04\x0f"), max_size=60).map(bytes))
+@settings(max_examples=300)
+def test_a_serial_line_says_the_same_in_one_piece_and_byte_by_byte(raw):
+    whole, single = SerialFraming(), SerialFraming()
+    assert whole.feed(raw) == [heard for byte in raw for heard in single.feed(bytes((byte,)))]
+    assert (whole.partial, whole.inside) == (single.partial, single.inside)
+
+
+@pytest.mark.parametrize("filler", [b"x", b"\x10\x10"])
+def test_a_serial_frame_without_an_end_is_given_up(filler):
+    framing = SerialFraming()
+    assert framing.feed(b"\x10\x02" + filler * 5000) == [Signal.BROKEN]
+    assert len(framing._body) <= MOST_HEARD + 5
+
+
 @given(st.lists(st.binary(max_size=2500), max_size=6), st.sampled_from(list(KINDS)))
 @settings(max_examples=150)
 def test_hostile_bytes_never_raise_and_never_pile_up(chunks, kind):
