@@ -214,6 +214,8 @@ class ModbusIo:
             return None
 
     def _watch(self, target: Target, sight: proof.Sight, deadline: float) -> proof.Sight:
+        if self._profile.opened is None and sight.before is None:
+            return sight  # there is nothing to see, and somebody waits for the word
         while True:
             sight = sight.with_reading(self._opened(target, deadline), self._count_now(target, deadline))
             if proof.complete(sight) or time.monotonic() + WATCH_PAUSE >= deadline:
