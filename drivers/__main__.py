@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +43,10 @@ def sim(arguments: argparse.Namespace) -> int:
     host = SimHost(lot, world, run_dir, _now)
     with StopSignal() as told:
         try:
-            print(msgspec.json.encode(host.start()).decode(), flush=True)
+            run_file = host.start()
+            for device, fault, value in arguments.fault:
+                host.break_(device, fault, value)
+            print(msgspec.json.encode(run_file).decode(), flush=True)
             while not told.wait(1.0):  # a bare wait would not see signals on Windows
                 pass
         finally:
@@ -219,6 +223,14 @@ def _add_sim(command: argparse.ArgumentParser) -> None:
     command.add_argument("--speed", type=_speed, default=1.0, help="lot seconds per second (default 1)")
     command.add_argument("--seed", type=int, help="makes ticket numbers and traffic repeatable")
     command.add_argument("--traffic", action="store_true", help="cars come and go by themselves")
+    command.add_argument(
+        "--fault",
+        action="append",
+        type=_mishap,
+        default=[],
+        metavar="DEVICE.FAULT[=N]",
+        help="a mishap from the start, like gate.silent or pay.late_success_ms=500; repeatable",
+    )
     command.set_defaults(run=sim)
 
 
@@ -251,6 +263,13 @@ def _positive(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return value
+
+
+def _mishap(text: str) -> tuple[str, str, int | None]:
+    found = re.fullmatch(r"([a-z][a-z0-9_-]*)\.([a-z][a-z0-9_]*)(?:=(\d{1,6}))?", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text} is not DEVICE.FAULT or DEVICE.FAULT=NUMBER")
+    return found[1], found[2], None if found[3] is None else int(found[3])
 
 
 def _speed(text: str) -> float:

@@ -212,6 +212,16 @@ class SimHost:
             served.stop()
         self._world.close()
 
+    def break_(self, device: str, fault: str, value: int | None = None) -> None:
+        """Begin a mishap at a device, as the control port does. Raises Refused or BadMessage that say why not."""
+        _set_fault(self._faulty(device), fault, True if value is None else value)
+
+    def _faulty(self, device: str) -> Any:
+        served = self._served.get(device)
+        if served is None:
+            raise Refused(Code.NOT_FOUND, f"no device {device!r}", f"one of {', '.join(self._served)}")
+        return served.faults
+
     def _serve(self, device: DeviceTable) -> Served:
         serve = SIMULATORS.get(device.family)
         if serve is None:
@@ -273,12 +283,10 @@ class SimHost:
 
     def _fault(self, request: Request) -> object:
         order = _read(request, SetFault)
-        served = self._served.get(order.device)
-        if served is None:
-            raise Refused(Code.NOT_FOUND, f"no device {order.device!r}", f"one of {', '.join(self._served)}")
+        faults = self._faulty(order.device)
         if order.act is not None:
-            _set_fault(served.faults, "act", order.act)
-        _set_fault(served.faults, order.fault, order.on if order.value is None else order.value)
+            _set_fault(faults, "act", order.act)
+        _set_fault(faults, order.fault, order.on if order.value is None else order.value)
         return self._faults()
 
     def _clear_faults(self, request: Request) -> object:

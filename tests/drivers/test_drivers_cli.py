@@ -155,6 +155,28 @@ def plates_sim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sim]:
 # --- probe ------------------------------------------------------------------------------------------------------------
 
 
+def test_mishaps_may_be_there_from_the_start(start: Callable[..., Sim]) -> None:
+    sim = start("gated-host", "--fault", "gate.silent", "--fault", "host.delay_ms=300")
+    faults = sim.get("/world")["faults"]
+    assert (faults["gate"]["silent"], faults["host"]["delay_ms"]) == (True, 300)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("gate.melted", "silent"),
+        ("moon.silent", "one of"),
+        ("gate.silent=3", "takes `on`"),
+        ("host.delay_ms", "takes a `value`"),
+        ("silent", "DEVICE.FAULT"),
+    ],
+)
+def test_a_mishap_that_cannot_be_is_told_with_those_that_can(tmp_path: Path, fault: str, message: str) -> None:
+    done = drivers("sim", SEEDS / "gated-host.toml", "--run-dir", tmp_path, "--fault", fault)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
 def test_a_probe_finds_both_machines_of_a_gated_lot(start: Callable[..., Sim]) -> None:
     urls = start("gated-host").run_file["urls"]
     for device, family in (("host", "host_link"), ("gate", "modbus_io")):
