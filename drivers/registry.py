@@ -16,6 +16,7 @@ from drivers.cctalk_coin import driver as cctalk_coin
 from drivers.host_link import driver as host_link
 from drivers.mdb_cashless import driver as mdb_cashless
 from drivers.modbus_io import driver as modbus_io
+from drivers.osdp import driver as osdp
 from drivers.profile import DeviceTable, ExitTable
 from drivers.transport import Tap
 from drivers.zvt_terminal import driver as zvt_terminal
@@ -94,6 +95,15 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
             summary={
                 "ja": "ccTalk のコイン投入機として精算機に接続（支払いを硬貨として投入）",
                 "en": "Coin acceptor of a pay station on ccTalk: payments are credited as coins",
+            },
+            schemes=frozenset({"", "socket", "rfc2217", "spy"}),
+        ),
+        "osdp": Family(
+            create=osdp.create,
+            probe=osdp.probe,
+            summary={
+                "ja": "OSDP：リーダーの出力で出口を開ける／入退室パネルの仮想カードリーダー（セキュアチャネル）",
+                "en": "OSDP: a reader's output opens the exit, or a virtual card reader of an access panel (secure channel)",
             },
             schemes=frozenset({"", "socket", "rfc2217", "spy"}),
         ),

@@ -29,6 +29,7 @@ from drivers.cctalk_coin import sim as cctalk_coin
 from drivers.host_link import sim as host_link
 from drivers.mdb_cashless import sim as mdb_cashless
 from drivers.modbus_io import sim as modbus_io
+from drivers.osdp import sim as osdp
 from drivers.profile import DeviceTable, ExitTable, LotProfile
 from drivers.simlot.http import JsonServer, Request, Response
 from drivers.simlot.world import World
@@ -75,6 +76,7 @@ SIMULATORS: Final[Mapping[str, Serve]] = MappingProxyType(
         "mdb_cashless": mdb_cashless.serve,
         "zvt_terminal": zvt_terminal.serve,
         "cctalk_coin": cctalk_coin.serve,
+        "osdp": osdp.serve,
     }
 )
 

@@ -1,0 +1,85 @@
+"""The drivers of this family by their `mode`, and the probe that tells which of them an address is for."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+from drivers.base import Finding
+from drivers.osdp.codec import BROADCAST, MARK, Codec, Frame, encode
+from drivers.osdp.cp import Answer
+from drivers.osdp.options import Outputs, settings_of
+from drivers.osdp.outputs import OsdpOutputs
+from drivers.osdp.reader import OsdpReader
+from drivers.osdp.words import Command, Reply, identity
+from drivers.profile import DeviceTable, ExitTable
+from drivers.transport import LineSettings, Tap, Transport
+from parking.errors import NotSent, Uncertain
+
+BAUDS: Final = (9600, 115200)
+LISTEN: Final = 0.5
+"""Seconds for which a probe listens at one speed: a panel polls every 200 ms at least."""
+ANSWER: Final = 0.25
+"""Seconds for which a probe waits for a device (200 ms, and the bridge's own)."""
+
+
+def create(
+    device: DeviceTable, exits: Sequence[ExitTable], clock: Callable[[], datetime], recorder: Tap | None = None
+) -> OsdpOutputs | OsdpReader:
+    """The driver of `device`; raises Environment(CONFIG)."""
+    del clock  # nothing here has a time of day
+    settings = settings_of(device, [exit_ for exit_ in exits if exit_.device == device.id])
+    if isinstance(settings.options, Outputs):
+        return OsdpOutputs(device, settings, settings.options, recorder)
+    return OsdpReader(device, settings, settings.options, recorder)
+
+
+def probe(url: str, deadline: float) -> Finding:
+    """Listen whether a panel polls there; if it is quiet, ask for a device's identity (address 127: whoever hears it).
+
+    ID changes nothing at the device. `deadline` is monotonic seconds. Raises Environment if the port cannot be opened.
+    """
+    last = "nothing that looks like OSDP answered or was heard"
+    for baud in (BAUDS[0],) if url.startswith("socket://") else BAUDS:
+        transport = Transport(url, LineSettings(baud))
+        try:
+            found = _listen(transport, baud, deadline) or _ask(transport, baud, deadline)
+        except (NotSent, Uncertain) as error:
+            found, last = None, error.detail
+        finally:
+            transport.close()
+        if found is not None:
+            return found
+    return Finding(answered=False, identity=last)
+
+
+def _listen(transport: Transport, baud: int, deadline: float) -> Finding | None:
+    codec, until = Codec(), min(deadline, time.monotonic() + LISTEN)
+    while time.monotonic() < until:
+        for frame in codec.feed(transport.read_some(until)):
+            if not frame.is_reply:
+                return _panel(frame, baud)
+    return None
+
+
+def _panel(frame: Frame, baud: int) -> Finding:
+    secure = "" if frame.block is None else ", over a secure channel"
+    hints = ('mode = "reader"', f"address = {frame.address}", f"baud = {baud}")
+    return Finding(True, f"OSDP, {baud} baud: a panel polls address {frame.address}{secure}", hints)
+
+
+def _ask(transport: Transport, baud: int, deadline: float) -> Finding | None:
+    for address in (BROADCAST, 0, 1):
+        transport.write(MARK + encode(Frame(address, Command.ID, b"\0")), deadline)
+        codec, until = Codec(), min(deadline, time.monotonic() + ANSWER)
+        while chunk := transport.read_some(until):
+            for frame in codec.feed(chunk):
+                if frame.is_reply:
+                    return _device(frame, baud)
+    return None
+
+
+def _device(frame: Frame, baud: int) -> Finding:
+    who = identity(frame.data) if frame.code == Reply.PDID else str(Answer(frame.code, frame.data))
+    hints = ('mode = "output"', f"address = {frame.address}", f"baud = {baud}")
+    return Finding(True, f"OSDP, {baud} baud: address {frame.address}: {who}", hints)
