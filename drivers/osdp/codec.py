@@ -98,9 +98,9 @@ def decode(raw: bytes) -> Frame | None:
             return None
         block, body = Block(body[1], body[2 : body[0]]), body[body[0] :]
     mac = b""
-    if block is not None and block.kind in MACED:
+    if block is not None and block.kind in MACED and len(body) > MAC_BYTES:  # a panel is known that begins without MAC
         body, mac = body[:-MAC_BYTES], body[-MAC_BYTES:]
-    if not body or (mac and len(mac) < MAC_BYTES):
+    if not body:
         return None
     sequence, is_reply = control & SEQUENCE, bool(raw[1] & REPLY)
     return Frame(raw[1] & BROADCAST, body[0], body[1:], sequence, is_reply, with_crc, block, mac)

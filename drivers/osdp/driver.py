@@ -19,6 +19,8 @@ from parking.errors import NotSent, Uncertain
 BAUDS: Final = (9600, 115200)
 LISTEN: Final = 0.5
 """Seconds for which a probe listens at one speed: a panel polls every 200 ms at least."""
+LIKELY: Final = 8
+"""How many addresses are tried where a device is known to be; a quarter of them elsewhere."""
 ANSWER: Final = 0.25
 """Seconds for which a probe waits for a device (200 ms, and the bridge's own)."""
 
@@ -35,7 +37,7 @@ def create(
 
 
 def probe(url: str, deadline: float) -> Finding:
-    """Listen whether a panel polls there; if it is quiet, ask for a device's identity (address 127: whoever hears it).
+    """Listen whether a panel polls there; if it is quiet, ask for a device's identity.
 
     ID changes nothing at the device. `deadline` is monotonic seconds. Raises Environment if the port cannot be opened.
     """
@@ -69,17 +71,24 @@ def _panel(frame: Frame, baud: int) -> Finding:
 
 
 def _ask(transport: Transport, baud: int, deadline: float) -> Finding | None:
-    for address in (BROADCAST, 0, 1):
-        transport.write(MARK + encode(Frame(address, Command.ID, b"\0")), deadline)
-        codec, until = Codec(), min(deadline, time.monotonic() + ANSWER)
-        while chunk := transport.read_some(until):
-            for frame in codec.feed(chunk):
-                if frame.is_reply:
-                    return _device(frame, baud)
+    """Whoever hears it says who it is; then the lowest addresses are tried, so that its own becomes known."""
+    heard = _identified(transport, BROADCAST, deadline)
+    for address in range(LIKELY if heard else LIKELY // 4):
+        if (frame := _identified(transport, address, deadline)) is not None:
+            return _device(frame, baud, (f"address = {address}",))
+    return None if heard is None else _device(heard, baud, ())
+
+
+def _identified(transport: Transport, address: int, deadline: float) -> Frame | None:
+    transport.write(MARK + encode(Frame(address, Command.ID, b"\0")), deadline)
+    codec, until = Codec(), min(deadline, time.monotonic() + ANSWER)
+    while chunk := transport.read_some(until):
+        for frame in codec.feed(chunk):
+            if frame.is_reply and frame.address == address:
+                return frame
     return None
 
 
-def _device(frame: Frame, baud: int) -> Finding:
+def _device(frame: Frame, baud: int, address: tuple[str, ...]) -> Finding:
     who = identity(frame.data) if frame.code == Reply.PDID else str(Answer(frame.code, frame.data))
-    hints = ('mode = "output"', f"address = {frame.address}", f"baud = {baud}")
-    return Finding(True, f"OSDP, {baud} baud: address {frame.address}: {who}", hints)
+    return Finding(True, f"OSDP, {baud} baud: {who}", ('mode = "output"', *address, f"baud = {baud}"))

@@ -104,8 +104,10 @@ class Line:
             self._cp.reset()
             raise NotSent(Code.LINK_DOWN, f"{self._transport.url}: the line broke before the command")
         told = self._say(letter, deadline, 1 + repeats, act=True)
-        if told.answer is None and not told.outputs:
+        if told.silences == told.times:
             self._give_up()
+        elif told.answer is None and not told.outputs:
+            self._cp.reset()
         return told
 
     def close(self) -> None:

@@ -122,7 +122,7 @@ class OsdpOutputs:
         told = self._line.act(letter, order.deadline, self._options.repeats)
         if (no := proof.refused(told)) is not None:
             return no
-        switched = bool(told.outputs) and bool(_one(statuses(told.outputs), 0, target.channel, "channels"))
+        switched = any(statuses(told.outputs[target.channel : target.channel + 1]))
         outcome = proof.verdict(self._watch(target, proof.Sight(told, switched), order.deadline))
         log.info("%s: release of %s: %s", order.reference, target.exit, outcome)
         return outcome

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from cryptography.hazmat.primitives.constant_time import bytes_eq
 
-from drivers.osdp.codec import Block, Codec, Frame, encode
+from drivers.osdp.codec import BROADCAST, Block, Codec, Frame, encode
 from drivers.osdp.secure import ACCEPTED, CHALLENGE, CRYPTOGRAMS, NONCE, PROOF, Keys, Session
 from drivers.osdp.words import Command, Nak, Reply
 
@@ -97,10 +97,21 @@ class Pd:
             self._codec.reset()
         self._touched = now
         raw = b""
-        frames = [one for one in self._codec.feed(data) if not one.is_reply and one.address == self._identity.address]
+        known = (self._identity.address, BROADCAST)
+        frames = [one for one in self._codec.feed(data) if not one.is_reply and one.address in known]
         for place, frame in enumerate(frames, 1):
-            raw = self._take(frame, place == len(frames), now)
+            if frame.address == BROADCAST:
+                raw = self._introduce(frame, now)
+            else:
+                raw = self._take(frame, place == len(frames), now)
         return raw
+
+    def _introduce(self, frame: Frame, now: float) -> bytes:
+        """Say who we are to somebody who does not know our address; the link with our panel is not touched."""
+        if frame.code != Command.ID or frame.block is not None:
+            return b""
+        code, data = self._answers.answer(Command.ID, frame.data, now)
+        return encode(replace(frame, code=int(code), data=data, is_reply=True))
 
     def _take(self, frame: Frame, last: bool, now: float) -> bytes:
         if now - self.last_heard >= OFFLINE and self._sequence is not None:
@@ -108,6 +119,7 @@ class Pd:
             self._sequence = None
         if frame.sequence == 0:
             self._begin_anew(now)
+            self._sequence, self.last_heard = 0, now
         elif self._sequence is None:
             return self._say(frame, nak(Nak.SEQUENCE))
         elif frame.sequence == self._sequence:

@@ -39,22 +39,23 @@ class _Running(threading.Thread):
         super().__init__(name=f"osdp {name}", daemon=True)
         self.ended = threading.Event()
         self._machine, self._wire, self._faults = machine, wire, faults
+        self.plugged = True
 
     def run(self) -> None:
         """Serve until stopped."""
-        plugged = True
         while not self.ended.is_set():
-            if self._faults.unplugged and plugged:
+            if self._faults.unplugged and self.plugged:
+                self.plugged = False
                 self._wire.unplug()
                 self._machine.reset()
-            elif plugged is self._faults.unplugged:
+            elif not self._faults.unplugged and not self.plugged:
                 self._wire.plug()
-            plugged = not self._faults.unplugged
-            if plugged:
+                self.plugged = True
+            if self.plugged:
                 self._machine.work(self._wire, self._faults, time.monotonic)
             else:
                 self.ended.wait(TICK)
-        if plugged:
+        if self.plugged:
             self._wire.unplug()
 
 
@@ -70,6 +71,7 @@ class Served:
     def stop(self) -> None:
         """End it; idempotent."""
         self.running.ended.set()
+        self.faults.unplugged = True  # ends a wait for an answer at once
         self.running.join()
 
 

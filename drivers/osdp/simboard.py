@@ -50,6 +50,7 @@ class Board:
         self._world, self._options = world, options
         self._exits = {exit_.channel: exit_.id for exit_ in exits}
         self._until: dict[int, float] = {}
+        self.refuses = False
 
     def poll(self, now: float) -> Answer:
         """Nothing is new."""
@@ -97,7 +98,7 @@ class Board:
         orders = outs(data)
         if orders is None:
             return nak(Nak.LENGTH)
-        if any(order.number >= self._options.channels for order in orders):
+        if self.refuses or any(order.number >= self._options.channels for order in orders):
             return nak(Nak.RECORD)
         for order in orders:
             self._carry_out(order, now)
@@ -121,7 +122,8 @@ class SimReader:
     def __init__(self, world: World, settings: Settings, options: Outputs, exits: Sequence[ExitTable]) -> None:
         """`exits` are those of this device."""
         identity = Identity(options.address, settings.scbk, settings.default_key)
-        self._pd = Pd(identity, Board(world, options, exits), os.urandom)
+        self._board = Board(world, options, exits)
+        self._pd = Pd(identity, self._board, os.urandom)
         self._codec = Codec()
         self._last: tuple[int, int] = (-1, -1)
 
@@ -162,6 +164,7 @@ class SimReader:
             faults.take("restart_once")
             self.reset()
             return b""
+        self._board.refuses = acts and faults.take("refuse_once")
         raw = self._pd.hear(encode(frame), now)
         if acts and faults.take("drop_reply_once"):
             return b""

@@ -12,13 +12,9 @@ from typing import Final
 from drivers.osdp.codec import Codec, Frame, encode
 from drivers.osdp.cp import Answer, Cp, Letter
 from drivers.osdp.options import Reader, Settings
-from drivers.osdp.simwire import Faults, Wire
+from drivers.osdp.simwire import TICK, Faults, Wire
 from drivers.osdp.words import GREEN, RED, Card, Command, Reply, card, lamp_for, wiegand26
 
-EVERY: Final = 0.06
-"""Seconds between two polls."""
-PATIENCE: Final = 0.2
-"""Seconds for which it waits for an answer (5.7)."""
 TRIES: Final = 3
 LAMP: Final = 20
 """Tenths of a second for which the lamp shows green or red."""
@@ -55,11 +51,11 @@ class SimPanel:
 
     def work(self, wire: Wire, faults: Faults, clock: Callable[[], float]) -> None:
         """Poll, or say what is to be said; read what comes."""
-        stale = wire.read(max(0.001, min(EVERY, self._next - clock())))
+        stale = wire.read(max(0.001, min(TICK, self._next - clock())))
         del stale  # whatever it is, nothing was asked
         if clock() < self._next or faults.silent:
             return
-        self._next = clock() + EVERY
+        self._next = clock() + faults.poll_ms / 1000
         if not self._cp.ready:
             letter = self._cp.step()
         elif self._lamps:
@@ -82,12 +78,14 @@ class SimPanel:
             faults.pace(letter.raw)
             wire.write(bytes(byte ^ 0x5A for byte in letter.raw) if faults.garbage else letter.raw)
             self._codec.reset()
-            late, self._late, until = self._late, b"", clock() + PATIENCE
+            late, self._late, until = self._late, b"", clock() + faults.patience_ms / 1000
             while (left := until - clock()) > 0 and not faults.unplugged:
                 for frame in self._codec.feed(late or wire.read(left)):
                     if (heard := self._hear(letter, frame, faults)) is not None:
                         return heard
                 late = b""
+            if faults.unplugged:
+                break
         return _Heard(None)
 
     def _hear(self, letter: Letter, frame: Frame, faults: Faults) -> _Heard | None:

@@ -23,8 +23,9 @@ class Faults:
     The act is an OUT command (mode "output"), or the card that the panel reads (mode "reader"). The `…_once` faults and
     `unplug_on_act` wait for the next one and are then used up; `act` says whether a machine that restarts or is
     unplugged still carries it out. `no_repeat`: a device that answers a repetition with NAK 04 instead of its last
-    answer. `busy_once`, `bad_mac_once`: so it answers. `no_lamp`: the panel shows nothing; `unknown_card`: it does not
-    know our card; `no_patience`: it begins the link anew at the first lost answer. `byte_us` paces the line.
+    answer. `busy_once`, `refuse_once`, `bad_mac_once`: so it answers. `no_lamp`: the panel shows nothing; `unknown_card`: it does not
+    know our card; `no_patience`: it begins the link anew at the first lost answer. `byte_us` paces the line; the panel polls every `poll_ms` and waits
+    `patience_ms` for an answer (5.7: 200).
     """
 
     unplugged: bool = False
@@ -36,6 +37,7 @@ class Faults:
     unplug_on_act: bool = False
     act: bool = False
     busy_once: bool = False
+    refuse_once: bool = False
     bad_mac_once: bool = False
     no_repeat: bool = False
     no_lamp: bool = False
@@ -43,6 +45,8 @@ class Faults:
     no_patience: bool = False
     garbage: bool = False
     byte_us: int = 0
+    poll_ms: int = 60
+    patience_ms: int = 200
 
     def take(self, name: str) -> bool:
         """Whether a fault that happens once is due; it is used up now."""

@@ -121,7 +121,7 @@ def lamps(data: bytes) -> tuple[Lamp, ...] | None:
     if not data or len(data) % _LED:
         return None
     parts = (data[at : at + _LED] for at in range(0, len(data), _LED))
-    return tuple(Lamp(one[5] if one[2] == 2 else None, one[12] if one[9] == 1 else None) for one in parts)
+    return tuple(Lamp(one[5] if one[2] == 2 else None, one[12] if one[9] else None) for one in parts)
 
 
 def lamp_for(colour: int, tenths: int) -> bytes:

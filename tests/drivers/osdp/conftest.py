@@ -9,6 +9,7 @@ import pytest
 
 from drivers.base import ReleaseOrder, Target
 from drivers.osdp import driver, sim
+from drivers.peripheral import AGAIN
 from drivers.profile import DeviceTable, ExitTable
 from parking.desk import ExitKind, Position
 
@@ -53,7 +54,7 @@ class SmallLot:
 
 def _options(mode, **more):
     key = {} if more.keys() & {"secure", "key_file", "install_mode"} else {"scbk": SCBK}
-    own = {"card": 4711, "facility": 17} if mode == "reader" else {"channels": 4, "pulse_ms": 300, "vehicle_base": 4}
+    own = {"card": 4711, "facility": 17} if mode == "reader" else {"channels": 4, "pulse_ms": 500, "vehicle_base": 4}
     return {"mode": mode, "address": 5, **own, **key, **more}
 
 
@@ -72,6 +73,7 @@ class Rig:
         self.world = SmallLot()
         self.exits = _exits(4 if mode == "output" else 1)
         device = _device(mode, url, timeout, **options)
+        faults = faults or sim.Faults(poll_ms=10, patience_ms=100)
         self.served = sim.serve(self.world, device, self.exits, run_dir, faults)
         self.faults, self.machine = self.served.faults, self.served.machine
         self.device = msgspec.structs.replace(device, url=self.served.url)
@@ -93,6 +95,15 @@ class Rig:
 
     def read(self, channel=0, seconds=2.0):
         return self.driver.read([self.target(channel)], time.monotonic() + seconds)[0]
+
+    def replug(self):
+        """The line is there again."""
+        self.faults.unplugged = False
+        deadline = time.monotonic() + 2
+        while not self.served.running.plugged and time.monotonic() < deadline:
+            time.sleep(0.005)
+        if self.device.options["mode"] == "reader":
+            time.sleep(AGAIN)  # after which its thread tries the port again
 
     def restart_driver(self):
         """As when the bridge is restarted."""

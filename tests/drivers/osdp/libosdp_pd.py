@@ -1,6 +1,7 @@
 """A PD that we did not write (libosdp), run by a Python of its own: output 0 opens what input 0 shows.
 
-libosdp_pd.py PORT ADDRESS SCBK|-    prints `ready`, then a line of JSON for each command that it carries out
+libosdp_pd.py PORT ADDRESS SCBK|-    says `ready`, then a line of JSON for each command that it carries out. The binding
+for Python cannot report inputs or outputs: whatever is returned, it answers NAK 09.
 """
 
 import json
@@ -30,7 +31,8 @@ class Port(osdp.Channel):
 
 
 def say(what):
-    print(json.dumps(what), flush=True)
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
 
 
 def handle(command):
@@ -58,7 +60,7 @@ flags = [] if key is None else [osdp.LibFlag.EnforceSecure]
 pd = osdp.PeripheralDevice(
     osdp.PDInfo(ADDRESS, Port(), scbk=key, flags=flags),
     abilities,
-    log_level=int(os.environ.get("PD_LOG", "2")),
+    log_level=int(os.environ.get("PEER_LOG", "2")),
     command_handler=handle,
 )
 pd.start()
