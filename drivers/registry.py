@@ -102,8 +102,8 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
             create=osdp.create,
             probe=osdp.probe,
             summary={
-                "ja": "OSDP：リーダーの出力で出口を開ける／入退室パネルの仮想カードリーダー（セキュアチャネル）",
-                "en": "OSDP: a reader's output opens the exit, or a virtual card reader of an access panel (secure channel)",
+                "ja": "OSDP：リーダーの出力で出口を開ける、または入退室パネルの仮想カードリーダー",
+                "en": "OSDP: a reader's output opens the exit; or a virtual card reader of an access panel",
             },
             schemes=frozenset({"", "socket", "rfc2217", "spy"}),
         ),

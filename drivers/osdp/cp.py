@@ -4,8 +4,8 @@ SIA OSDP v2.2, 5.9 and annex D. A command is composed to the last byte before it
 composing changes nothing. Only the answer that belongs to it moves the link on.
 
 A device that hears the same sequence number again is to repeat its answer and to do nothing. Not all do: libosdp's
-carries the command out again if there is no secure channel (in one its MAC no longer fits). So an act is said again in a
-secure channel only; elsewhere a question is asked under its number, see `Cp.again` and docs/decisions/0035.
+carries the command out again if there is no secure channel (in one its MAC no longer fits). So an act is said again in
+a secure channel only; elsewhere a question is asked under its number, see `Cp.again` and docs/decisions/0035.
 """
 
 from collections.abc import Callable
@@ -107,7 +107,10 @@ class Cp:
         return self.begun and (self._scbk is None or self._secured is Secured.STANDS)
 
     def step(self) -> Letter:
-        """The next command on the way to `ready`: ID with sequence 0 (a PD answers it outside of a secure channel), then the two steps of the secure channel."""
+        """The next command on the way to `ready`: ID with sequence 0, then the two steps of the secure channel.
+
+        ID is answered outside of a secure channel also by devices that demand one.
+        """
         if not self.begun:
             return self._letter(Command.ID, b"\0", None)
         if self._secured is Secured.NONE:

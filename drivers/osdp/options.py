@@ -74,7 +74,7 @@ class Settings:
 
 
 def settings_of(device: DeviceTable, exits: Sequence[ExitTable]) -> Settings:
-    """The settings of a device; `exits` are those of this device. Raises Environment(CONFIG) that names what is wrong."""
+    """The settings of a device; `exits` are its own. Raises Environment(CONFIG) that names what is wrong."""
     try:
         options = msgspec.convert(device.options, Outputs | Reader)
     except msgspec.ValidationError as error:

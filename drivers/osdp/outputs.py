@@ -1,8 +1,8 @@
 """The driver of a reader or controller whose output opens an exit: we are its control panel (CP).
 
 A release is one OUT command with a time of its own (temporary on, then as before). It is preceded by a look (already
-open: refused), and what became of it is read from its acknowledgement, the output and the inputs. A lost answer is asked
-for in the way that cannot make the device act twice (cp.Cp.again); after that it is only looked.
+open: refused), and what became of it is read from its acknowledgement, the output and the inputs. A lost answer is
+asked for in the way that cannot make the device act twice (cp.Cp.again); after that it is only looked.
 """
 
 import logging

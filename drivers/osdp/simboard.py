@@ -1,4 +1,7 @@
-"""A simulated reader with outputs and inputs: a PD whose outputs open the world's exits. Used by drivers.osdp.sim only."""
+"""A simulated reader with outputs and inputs: a PD whose outputs open the world's exits.
+
+Used by drivers.osdp.sim only.
+"""
 
 import os
 from collections.abc import Callable, Sequence
@@ -116,6 +119,15 @@ class Board:
                 self._world.hold(exit_id, order.control == Control.ON, BUS)
 
 
+class _Pd(Pd):
+    """One that can be made to keep no answers."""
+
+    def forget(self) -> None:
+        """Take the next command as new, although it bears the last one's number."""
+        if self._sequence:
+            self._sequence = (self._sequence - 2) % 3 + 1
+
+
 class SimReader:
     """The device at its wire, as far as its faults let it."""
 
@@ -123,9 +135,9 @@ class SimReader:
         """`exits` are those of this device."""
         identity = Identity(options.address, settings.scbk, settings.default_key)
         self._board = Board(world, options, exits)
-        self._pd = Pd(identity, self._board, os.urandom)
+        self._pd = _Pd(identity, self._board, os.urandom)
         self._codec = Codec()
-        self._last: tuple[int, int] = (-1, -1)
+        self._last = -1
 
     def reset(self) -> None:
         """It starts anew."""
@@ -145,14 +157,15 @@ class SimReader:
 
     def _respond(self, frame: Frame, faults: Faults, now: float) -> bytes:
         """The bytes of the answer; none if there is silence."""
-        before, self._last = self._last, (frame.sequence, frame.code)
+        before, self._last = self._last, frame.sequence
+        repeated = frame.sequence > 0 and before == frame.sequence
         if faults.silent:
             return b""
         acts = frame.code == Command.OUT
         if acts and faults.take("drop_request_once"):
             self._last = before
             return b""
-        if faults.no_repeat and frame.sequence and before == self._last:
+        if repeated and faults.no_repeat:
             return _reply(frame, Reply.NAK, bytes((Nak.SEQUENCE,)))
         if acts and faults.take("busy_once"):
             self._last = before
@@ -165,6 +178,8 @@ class SimReader:
             self.reset()
             return b""
         self._board.refuses = acts and faults.take("refuse_once")
+        if repeated and faults.acts_again:
+            self._pd.forget()
         raw = self._pd.hear(encode(frame), now)
         if acts and faults.take("drop_reply_once"):
             return b""

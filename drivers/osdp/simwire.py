@@ -22,10 +22,12 @@ class Faults:
 
     The act is an OUT command (mode "output"), or the card that the panel reads (mode "reader"). The `…_once` faults and
     `unplug_on_act` wait for the next one and are then used up; `act` says whether a machine that restarts or is
-    unplugged still carries it out. `no_repeat`: a device that answers a repetition with NAK 04 instead of its last
-    answer. `busy_once`, `refuse_once`, `bad_mac_once`: so it answers. `no_lamp`: the panel shows nothing; `unknown_card`: it does not
-    know our card; `no_patience`: it begins the link anew at the first lost answer. `byte_us` paces the line; the panel polls every `poll_ms` and waits
-    `patience_ms` for an answer (5.7: 200).
+    unplugged still carries it out.
+
+    Of a device: `busy_once`, `refuse_once`, `bad_mac_once`: so it answers; `no_repeat`: it answers a repetition with
+    NAK 04; `acts_again`: it takes a repetition for a new command, as libosdp's does. Of a panel: `no_lamp`: it shows
+    nothing; `unknown_card`: it does not know our card; `no_patience`: it begins the link anew at the first lost answer;
+    it polls every `poll_ms` and waits `patience_ms` for an answer (5.7: 200). `byte_us` paces the line.
     """
 
     unplugged: bool = False
@@ -40,6 +42,7 @@ class Faults:
     refuse_once: bool = False
     bad_mac_once: bool = False
     no_repeat: bool = False
+    acts_again: bool = False
     no_lamp: bool = False
     unknown_card: bool = False
     no_patience: bool = False

@@ -54,11 +54,11 @@ class SmallLot:
 
 def _options(mode, **more):
     key = {} if more.keys() & {"secure", "key_file", "install_mode"} else {"scbk": SCBK}
-    own = {"card": 4711, "facility": 17} if mode == "reader" else {"channels": 4, "pulse_ms": 500, "vehicle_base": 4}
+    own = {"card": 4711, "facility": 17} if mode == "reader" else {"channels": 4, "pulse_ms": 5000, "vehicle_base": 4}
     return {"mode": mode, "address": 5, **own, **key, **more}
 
 
-def _device(mode, url="/dev/null", timeout=0.15, **options):
+def _device(mode, url="/dev/null", timeout=0.2, **options):
     return DeviceTable(id="gate", family="osdp", url=url, timeout_seconds=timeout, options=_options(mode, **options))
 
 
@@ -69,7 +69,7 @@ def _exits(count=1):
 class Rig:
     """One machine, its lot, and a driver on the other end of the wire."""
 
-    def __init__(self, mode, run_dir, url="/dev/null", timeout=0.15, recorder=None, faults=None, **options):
+    def __init__(self, mode, run_dir, url="/dev/null", timeout=0.2, recorder=None, faults=None, **options):
         self.world = SmallLot()
         self.exits = _exits(4 if mode == "output" else 1)
         device = _device(mode, url, timeout, **options)
@@ -84,21 +84,23 @@ class Rig:
     def target(self, channel=0):
         return Target(f"E{channel}", channel)
 
-    def order(self, seconds=1.5, intend=None):
+    def order(self, seconds=5.0, intend=None):
         def note(raw, counter):
             self.intents.append((raw, counter, len(self.world.releases)))
 
         return ReleaseOrder("DK-1-1", 1, time.monotonic() + seconds, intend or note)
 
-    def release(self, channel=0, seconds=1.5, intend=None):
+    def release(self, channel=0, seconds=5.0, intend=None):
         return self.driver.release(self.target(channel), self.order(seconds, intend))
 
-    def read(self, channel=0, seconds=2.0):
+    def read(self, channel=0, seconds=5.0):
         return self.driver.read([self.target(channel)], time.monotonic() + seconds)[0]
 
     def replug(self):
-        """The line is there again."""
+        """The line is there again, if it was not."""
         self.faults.unplugged = False
+        if self.served.running.plugged:
+            return
         deadline = time.monotonic() + 2
         while not self.served.running.plugged and time.monotonic() < deadline:
             time.sleep(0.005)

@@ -19,7 +19,9 @@ def say(what):
 
 
 class Panel(osdp.ControlPanel):
-    cards = []
+    def __init__(self, key):
+        super().__init__(key)
+        self.cards = []
 
     def on_raw_card_data_reply_received(self, address, raw_card_data):
         self.cards.append({"bits": raw_card_data.bit_count, "data": raw_card_data.data.hex()})

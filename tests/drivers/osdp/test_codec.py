@@ -107,7 +107,6 @@ def test_the_checksum_makes_the_sum_of_all_bytes_zero():
 
 class TestWords:
     def test_wiegand_26_has_even_parity_before_and_odd_parity_after_its_number(self):
-        """Facility 17, card 4711: 1 0001 0001 0001 0010 0110 0111 | parities as published card calculators have them."""
         made = wiegand26(17, 4711)
         bits = f"{int.from_bytes(made.data, 'big'):032b}"[: made.bits]
         assert (made.bits, made.form, bits[1:9], bits[9:25]) == (26, 1, f"{17:08b}", f"{4711:016b}")

@@ -59,7 +59,7 @@ class Cable:
                 data = os.read(ready, 4096)
                 found = codecs[ready].feed(data)
                 self.frames += found
-                if not any([self.lose(frame) for frame in found]):
+                if not any(self.lose(frame) for frame in found):
                     os.write(across[ready], data)
 
     def close(self):
@@ -160,8 +160,8 @@ class TestStrangersDevice:
     @BOTH
     def test_carries_a_release_out_once(self, reader, ours, cable, secure):
         stranger, gate, intents = reader(secure), self.driver_for(ours, secure), []
-        assert gate.release(GATE, order(2, intents)).level is Level.LINK_ACKED
-        assert carried_out(stranger) == [{"output_no": 0, "control_code": Control.ON_FOR, "timer_count": 5}]
+        assert gate.release(GATE, order(5, intents)).level is Level.LINK_ACKED
+        assert carried_out(stranger) == [{"output_no": 0, "control_code": Control.ON_FOR, "timer_count": 50}]
         (raw,) = intents
         assert [frame for frame in cable.frames if frame.code == Command.OUT] == [decode(raw[1:])]
         assert decode(raw[1:]).sealed is secure
@@ -169,8 +169,8 @@ class TestStrangersDevice:
     @BOTH
     def test_carries_a_hold_out_and_ends_it(self, reader, ours, secure):
         stranger, gate = reader(secure), self.driver_for(ours, secure)
-        assert gate.hold_open(GATE, order(0.5)).level is Level.LINK_ACKED
-        assert gate.end_hold(GATE, order(0.5)).level is Level.LINK_ACKED
+        assert gate.hold_open(GATE, order(1)).level is Level.LINK_ACKED
+        assert gate.end_hold(GATE, order(1)).level is Level.LINK_ACKED
         assert [one["control_code"] for one in carried_out(stranger)] == [Control.ON, Control.OFF]
 
     @BOTH
@@ -227,7 +227,7 @@ class TestStrangersDevice:
 def scbk_of(master):
     """How osdp 1.6 makes a device's key of the panel's (D.3.2)."""
     cuid = Identity().cuid
-    cipher = Cipher(AES(bytes.fromhex(master)), ECB()).encryptor()  # noqa: S305
+    cipher = Cipher(AES(bytes.fromhex(master)), ECB()).encryptor()
     return cipher.update(cuid + bytes(byte ^ 0xFF for byte in cuid)).hex()
 
 
@@ -255,7 +255,7 @@ class TestStrangersPanel:
     def test_reads_one_card_per_release_and_grants_it(self, lot, secure):
         reader, panel = lot(secure)
         for _ in range(2):
-            assert reader.release(GATE, order(3)).level is Level.LEGACY_CONFIRMED
+            assert reader.release(GATE, order(8)).level is Level.LEGACY_CONFIRMED
         cards = [one["card"] for one in panel.wait("card")]
         assert [(one["bits"], one["data"]) for one in cards] == [(CARD.bits, CARD.data.hex())] * 2
 
@@ -276,7 +276,7 @@ class TestStrangersPanel:
         seen = Counter("card" in one for one in panel.said)[True]
         assert lost
         assert seen <= 1
-        assert isinstance(outcome, Uncertain) is (seen == 0)
+        assert seen == 1 or isinstance(outcome, Uncertain)
 
     def test_is_heard_by_a_probe(self, stranger, cable):
         stranger(*PANELS["osdp"], "-", "panel")
