@@ -18,8 +18,10 @@ from drivers.osdp.words import GREEN, RED, SWITCHES_ON, Card, Command, Lamp, Nak
 VENDOR: Final = bytes.fromhex("da1c00")
 """Not registered: a panel shows it to a person, nothing depends on it."""
 MODEL: Final = 1
-CAPABILITIES: Final = bytes.fromhex("03 01 01  04 01 01  05 01 01  08 01 00  09 01 00  10 00 01")
-"""PDCAP (7.5), in triples of function, compliance, number: card data as bits, LED, buzzer, CRC, AES-128, one reader."""
+CAPABILITIES: Final = bytes.fromhex("03 01 01  04 01 01  05 01 01  08 01 00  0d 00 01  10 02 00")
+"""PDCAP (7.5), in triples of function, compliance, number: card data as bits, LED, buzzer, CRC, one reader, OSDP 2."""
+SECURITY: Final = 9
+"""The function of PDCAP that tells of AES-128, and of the default key."""
 OUTPUTS: Final = 4
 """Outputs that a panel may switch at us; nothing is wired to them."""
 
@@ -135,7 +137,8 @@ class Reader:
             case Command.ID:
                 return Reply.PDID, VENDOR + bytes((MODEL, 1)) + self.identity.cuid[-4:] + bytes((0, 1, 0))
             case Command.CAP:
-                return Reply.PDCAP, CAPABILITIES
+                secure = bytes((SECURITY, self.identity.scbk is not None, self.identity.default_key))
+                return Reply.PDCAP, CAPABILITIES + secure
             case Command.LSTAT:
                 return Reply.LSTATR, bytes(2)
             case Command.ISTAT | Command.RSTAT:

@@ -34,7 +34,7 @@ class OsdpOutputs:
 
     def __init__(self, device: DeviceTable, settings: Settings, options: Outputs, recorder: Tap | None = None) -> None:
         """Opens nothing yet."""
-        self._options = options
+        self._options, self._timeout = options, device.timeout_seconds
         transport = Transport(device.url, options.line, recorder)
         crc = options.check == "crc"
         cp = Cp(options.address, settings.scbk, random_bytes, default_key=settings.default_key, crc=crc)
@@ -118,7 +118,8 @@ class OsdpOutputs:
         tenths = self._options.pulse_ms // 100
         letter = self._line.compose(Command.OUT, Out(target.channel, Control.ON_FOR, tenths).data)
         order.intend(letter.raw, None)
-        self._pulsing[target.channel] = time.monotonic() + tenths * TICK + self._options.repeats
+        begins = time.monotonic() + self._options.repeats * self._timeout  # at the latest
+        self._pulsing[target.channel] = begins + tenths * TICK
         told = self._line.act(letter, order.deadline, self._options.repeats)
         if (no := proof.refused(told)) is not None:
             return no

@@ -40,6 +40,8 @@ class SimPanel:
         self._next = 0.0
         self._lamps: deque[bytes] = deque()
         self._late = b""
+        self.rounds = 0
+        """How often it has asked for something."""
         self.cards: list[Card] = []
         """All cards that it has read."""
 
@@ -63,6 +65,7 @@ class SimPanel:
         else:
             letter = self._cp.compose(Command.POLL)
         heard = self._exchange(letter, wire, faults, clock)
+        self.rounds += 1
         if not heard.alive:
             self.reset()
             return

@@ -8,7 +8,7 @@ import pytest
 from drivers.base import Applied, Refused, Uncertain
 from drivers.osdp.sim import Faults
 from parking.desk import Position
-from parking.errors import Environment, NotSent
+from parking.errors import DaikoError, Environment, NotSent
 from parking.outcome import Level
 from tests.rigs.figures import SEED, count, size
 
@@ -30,6 +30,13 @@ OF = {
 PEOPLE = ("somebody opens", "we restart")
 QUICK = {"poll_ms": 5, "patience_ms": 50}
 RELEASES_A_RIG = 25
+
+
+def _wait(done):
+    deadline = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
 
 
 class Release:
@@ -68,11 +75,18 @@ class Release:
             setattr(self.lot.faults, name, False)
         self.lot.replug()
         if self.lot.device.options["mode"] == "reader":
-            time.sleep(0.08)  # longer than a panel has patience
+            rounds = self.lot.machine.rounds + 3
+            _wait(lambda: self.lot.machine.rounds >= rounds)
         else:
-            time.sleep(0.02)
+            _wait(self._answers)  # so it has taken all that went before
             self.lot.machine._board._until.clear()
         self.lot.world.places.clear()
+
+    def _answers(self):
+        try:
+            return self.lot.read(seconds=1)
+        except DaikoError:
+            return None
 
     def check(self):
         done = len(self.lot.world.releases) - self.before
