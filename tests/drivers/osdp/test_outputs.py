@@ -157,7 +157,8 @@ class TestMishaps:
             lot.world.put("E0", Position.OPEN)
 
         outcome = lot.release(seconds=1.0, intend=moved)
-        assert (type(outcome), outcome.code) == (Uncertain, Code.CONTRADICTION)
+        assert isinstance(outcome, Uncertain)
+        assert outcome.code is Code.CONTRADICTION
         assert lot.world.releases == []
 
     def test_a_busy_device_is_told_again_until_it_takes_it(self, lot):
