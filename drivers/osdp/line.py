@@ -100,9 +100,9 @@ class Line:
         Raises NotSent or Environment only if no byte of it left.
         """
         self._transport.drain()
-        if not self._transport.is_open:
+        if not self._transport.is_open or time.monotonic() - self._last > REST:
             self._cp.reset()
-            raise NotSent(Code.LINK_DOWN, f"{self._transport.url}: the line broke before the command")
+            raise NotSent(Code.LINK_DOWN, f"{self._transport.url}: the link was lost before the command")
         told = self._say(letter, deadline, 1 + repeats, act=True)
         if told.silences == told.times:
             self._give_up()

@@ -132,8 +132,10 @@ class Pd:
             self._session = None
             return self._say(frame, nak(Nak.SECURITY))
         self.last_heard = now
-        if frame.sequence:
+        if frame.sequence and (self._identity.scbk is None or frame.sealed):
             self._answers.heard(now)
+        elif frame.sequence:  # a number alone is anybody's
+            self._answers.broken(now)
         self._sequence = frame.sequence
         self._said = self._reply(plain, last, now)
         return self._said

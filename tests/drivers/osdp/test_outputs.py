@@ -217,6 +217,14 @@ class TestMishaps:
         lot.driver._line._last -= 7.5
         assert lot.release().level is Level.PHYSICALLY_OBSERVED
 
+    def test_a_link_that_rested_too_long_while_the_intent_was_committed_is_not_used(self, lot):
+        def slow(raw, counter):
+            lot.driver._line._last -= 7.5
+
+        with pytest.raises(NotSent):
+            lot.release(intend=slow)
+        assert lot.world.releases == []
+
     def test_a_wrong_key_is_told_with_its_remedy(self, rig, device):
         lot = rig()
         table = device("output", lot.served.url, scbk="00112233445566778899aabbccddeeff")

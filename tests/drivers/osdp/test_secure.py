@@ -23,7 +23,10 @@ KEYS = Keys.of(SCBK, NONCE)
 
 
 class Silence:
-    """A device that does nothing."""
+    """A device that does nothing; keeps what it is told of its last answer."""
+
+    def __init__(self):
+        self.told = []
 
     def answer(self, code, data, now):
         return Reply.ACK, b""
@@ -32,10 +35,10 @@ class Silence:
         return Reply.ACK, b""
 
     def heard(self, now):
-        pass
+        self.told.append("heard")
 
     def broken(self, now):
-        pass
+        self.told.append("broken")
 
 
 class TestRecording:
@@ -146,6 +149,17 @@ class TestDemanded:
         wrong = encode(Frame(5, Command.SCRYPT, bytes(16), 2, block=decode(FRAMES[2][1]).block))
         assert decode(pd.hear(wrong, 0.2)).data == bytes((Nak.SECURITY,))
         assert not pd.online(0.3)
+
+    def test_is_not_told_that_it_was_heard_by_a_number_without_a_mac(self, pd):
+        cp = Cp(5, SCBK, lambda count: NONCE)
+        cp._sequence = 1
+        for _ in range(2):
+            letter = cp.step()
+            cp.hear(letter, decode(pd.hear(letter.raw, 0.1)))
+        cp.hear(cp.compose(Command.POLL), decode(pd.hear(cp.compose(Command.POLL).raw, 0.2)))
+        pd._answers.told.clear()
+        pd.hear(encode(Frame(5, Command.CHLNG, NONCE, 1, block=decode(FRAMES[0][1]).block)), 0.3)
+        assert pd._answers.told == ["broken"]
 
     def test_ends_the_session_at_the_first_frame_that_is_not_of_it(self, pd):
         cp = Cp(5, SCBK, lambda count: NONCE)
