@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
-from drivers.osdp.options import Signal
 from drivers.osdp.pd import Answer, Identity, Pd, nak
-from drivers.osdp.words import GREEN, RED, SWITCHES_ON, Card, Command, Lamp, Nak, Reply, lamps, outs, sounds
+from drivers.osdp.words import GREEN, RED, SWITCHES_ON, Card, Command, Lamp, Nak, Reply, Signal, lamps, outs, sounds
 
 VENDOR: Final = bytes.fromhex("da1c00")
 """Not registered: a panel shows it to a person, nothing depends on it."""

@@ -2,27 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
 
 from drivers.osdp.secure import SCBK_D
+from drivers.osdp.words import Signal
 from drivers.profile import DeviceTable, ExitTable
 from drivers.transport import LineSettings
 from parking.errors import Code, Environment
 
 README: Final = "see drivers/osdp/README.md"
 _Base = Annotated[int, msgspec.Meta(ge=-1, le=255)]
-
-
-class Signal(StrEnum):
-    """By which command an access panel shows that it grants access."""
-
-    LED = "led"
-    OUTPUT = "output"
-    BUZZER = "buzzer"
 
 
 class _Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="mode"):

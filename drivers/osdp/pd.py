@@ -90,8 +90,8 @@ class Pd:
     def hear(self, data: bytes, now: float) -> bytes:
         """Take bytes in; returns what is to be said.
 
-        Commands that come in a heap were sent before we answered the first of them. They are all taken, the last one
-        alone is answered, and none of them proves that an answer was heard.
+        Commands that come in a heap were sent before we answered the first of them. They are all taken, and the last
+        one alone is answered: an answer to an earlier one would pass for that to the next.
         """
         if now - self._touched > HALF:
             self._codec.reset()

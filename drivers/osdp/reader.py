@@ -13,9 +13,9 @@ from drivers.base import Applied, Capabilities, ExitState, Outcome, Refused, Rel
 from drivers.osdp import device as card_reader
 from drivers.osdp.device import Showing, Stage
 from drivers.osdp.line import random_bytes
-from drivers.osdp.options import Reader, Settings, Signal
+from drivers.osdp.options import Reader, Settings
 from drivers.osdp.pd import OFFLINE, Identity
-from drivers.osdp.words import Reply, wiegand26
+from drivers.osdp.words import Reply, Signal, wiegand26
 from drivers.peripheral import Serving
 from drivers.profile import DeviceTable
 from drivers.transport import Tap, Transport

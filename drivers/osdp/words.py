@@ -1,7 +1,7 @@
 """What commands and replies mean (SIA OSDP v2.2, sections 6 and 7): their codes, and the data of those that we use."""
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Final
 
 
@@ -67,6 +67,14 @@ class Control(IntEnum):
     ON_AFTER_TIMER = 4
     ON_FOR = 5
     OFF_FOR = 6
+
+
+class Signal(StrEnum):
+    """By which command an access panel shows that it grants access."""
+
+    LED = "led"
+    OUTPUT = "output"
+    BUZZER = "buzzer"
 
 
 SWITCHES_ON: Final = frozenset((Control.ON, Control.ON_AFTER_TIMER, Control.ON_FOR))

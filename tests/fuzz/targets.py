@@ -33,7 +33,6 @@ from drivers.osdp import codec as osdp_codec
 from drivers.osdp import words as osdp_words
 from drivers.osdp.cp import Cp
 from drivers.osdp.device import Reader as OsdpReader
-from drivers.osdp.options import Signal
 from drivers.osdp.pd import Identity
 from drivers.osdp.secure import Keys, Session
 from drivers.profile import load as load_profile
@@ -103,7 +102,9 @@ def osdp(data: bytes) -> None:
     key = bytes(range(16))
     session = Session(Keys.of(key, key), bytes(16))
     codec, now = osdp_codec.Codec(), 100.0
-    readers = [OsdpReader(Identity(5, scbk), tuple(Signal), lambda count: bytes(count)) for scbk in (None, key)]
+    readers = [
+        OsdpReader(Identity(5, scbk), tuple(osdp_words.Signal), lambda count: bytes(count)) for scbk in (None, key)
+    ]
     panel = Cp(5, None, lambda count: bytes(count))
     for reader in readers:
         reader.opened(now)

@@ -4,9 +4,8 @@ import pytest
 
 from drivers.osdp.codec import Frame, decode, encode
 from drivers.osdp.device import Reader, Stage
-from drivers.osdp.options import Signal
 from drivers.osdp.pd import HALF, OFFLINE, Identity
-from drivers.osdp.words import GREEN, RED, Command, Control, Nak, Out, Reply, lamp_for, wiegand26
+from drivers.osdp.words import GREEN, RED, Command, Control, Nak, Out, Reply, Signal, lamp_for, wiegand26
 
 CARD = wiegand26(17, 4711)
 
