@@ -127,8 +127,9 @@ class TestMishaps:
         assert lot.read().position is Position.OPEN
         assert len(lot.world.releases) == 1
 
-    @pytest.mark.parametrize("act", [True, False])
-    def test_a_device_that_restarts_is_not_told_again(self, lot, act):
+    @pytest.mark.parametrize(("act", "secure"), [(True, True), (True, False), (False, True)])
+    def test_a_device_that_restarts_is_not_told_again(self, rig, act, secure):
+        lot = rig(**WAYS["secure" if secure else "plain"])
         lot.faults.act, lot.faults.restart_once = act, True
         outcome = lot.release(seconds=5.0 if act else 1.0)
         assert len(lot.world.releases) == act
@@ -138,8 +139,7 @@ class TestMishaps:
         else:
             assert isinstance(outcome, Uncertain)
 
-    @pytest.mark.parametrize("act", [True, False])
-    @pytest.mark.parametrize("url", ["/dev/null", "socket://127.0.0.1:0"])
+    @pytest.mark.parametrize(("act", "url"), [(True, "/dev/null"), (False, "socket://127.0.0.1:0")])
     def test_a_line_that_breaks_in_mid_command_leaves_a_doubt(self, rig, act, url):
         lot = rig(url=url)
         lot.faults.act, lot.faults.unplug_on_act = act, True
@@ -193,7 +193,8 @@ class TestMishaps:
         assert lot.world.releases == []
 
     @pytest.mark.parametrize("fault", ["silent", "garbage", "unplugged"])
-    def test_what_is_not_reached_before_the_command_is_certainly_not_told(self, lot, fault):
+    def test_what_is_not_reached_before_the_command_is_certainly_not_told(self, rig, fault):
+        lot = rig(**WAYS["secure" if fault == "garbage" else "plain"])
         lot.read()
         setattr(lot.faults, fault, True)
         time.sleep(0.05)
@@ -258,7 +259,8 @@ class TestHold:
         assert lot.read() == lot.read()
         assert not lot.read().held
 
-    def test_is_certainly_not_sent_to_a_device_that_is_silent(self, lot):
+    def test_is_certainly_not_sent_to_a_device_that_is_silent(self, rig):
+        lot = rig()
         lot.faults.silent = True
         with pytest.raises(NotSent):
             lot.driver.hold_open(lot.target(), lot.order(1.0))

@@ -110,8 +110,8 @@ class TestMishaps:
         assert lot.machine.cards == []
 
     @pytest.mark.parametrize("act", [True, False])
-    def test_a_line_that_breaks_with_the_card_on_it_leaves_a_doubt(self, lot, act):
-        lot.driver._timeout = 2.0
+    def test_a_line_that_breaks_with_the_card_on_it_leaves_a_doubt(self, rig, act):
+        lot = rig("reader", timeout=2.0, **WAYS["secure" if act else "plain"])
         lot.faults.act, lot.faults.unplug_on_act = act, True
         assert isinstance(lot.release(seconds=1.0), Uncertain)
         lot.replug()
