@@ -15,6 +15,9 @@ from drivers.mdb_cashless.codec import LineCodec
 from drivers.mdb_cashless.codec import Side as MdbSide
 from drivers.mdb_cashless.qibixx import Qibixx
 from drivers.modbus_io.eavesdrop import Eavesdropper
+from drivers.osdp.codec import Codec as OsdpCodec
+from drivers.osdp.codec import Frame as OsdpFrame
+from drivers.osdp.words import Command, Reply
 from drivers.recorder import Direction
 from drivers.zvt_terminal.codec import Apdu, Framing, SerialFraming, Signal, TcpFraming
 from parking.errors import Code, Environment
@@ -123,6 +126,27 @@ class _Zvt:
         return []
 
 
+class _Osdp:
+    """OSDP; what goes by in a secure channel is named, not read."""
+
+    def __init__(self) -> None:
+        self._codec = OsdpCodec()
+
+    def feed(self, data: bytes, direction: Direction | None) -> list[str]:
+        del direction  # a frame says itself whether it answers
+        return [_osdp(frame) for frame in self._codec.feed(data)]
+
+    def silence(self) -> list[str]:
+        return []
+
+
+def _osdp(frame: OsdpFrame) -> str:
+    names: type[Command | Reply] = Reply if frame.is_reply else Command
+    name = names(frame.code).name if frame.code in {one.value for one in names} else f"{frame.code:02x}"
+    data = f"  {frame.data.hex(' ')}" if frame.data else ""
+    return f"{'<' if frame.is_reply else '>'} {frame.address} #{frame.sequence} {name}{data}"
+
+
 def _zvt(heard: Apdu | Signal) -> str:
     if isinstance(heard, Signal):
         return heard.value
@@ -136,6 +160,7 @@ DECODERS: Final[Mapping[str, Callable[[], Decoder]]] = MappingProxyType(
         "cctalk": lambda: _Cctalk(Check.SUM),
         "cctalk-crc": lambda: _Cctalk(Check.CRC),
         "mdb": _Mdb,
+        "osdp": _Osdp,
         "zvt": lambda: _Zvt(SerialFraming),
         "zvt-tcp": lambda: _Zvt(TcpFraming),
     }

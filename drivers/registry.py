@@ -16,6 +16,7 @@ from drivers.cctalk_coin import driver as cctalk_coin
 from drivers.host_link import driver as host_link
 from drivers.mdb_cashless import driver as mdb_cashless
 from drivers.modbus_io import driver as modbus_io
+from drivers.osdp import driver as osdp
 from drivers.profile import DeviceTable, ExitTable
 from drivers.transport import LineSettings, Tap
 from drivers.usb_relay import driver as usb_relay
@@ -118,6 +119,16 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
             summary={
                 "ja": "USB リレーボード（LCUS 系・CH340）：応答なし、開閉は別の入力で確認",
                 "en": "USB relay boards (LCUS kind, CH340): no answer, so another device's input has to see the gate",
+            },
+            schemes=frozenset({"", "socket", "rfc2217", "spy"}),
+        ),
+        "osdp": Family(
+            create=osdp.create,
+            probe=osdp.probe,
+            line=osdp.line,
+            summary={
+                "ja": "OSDP：リーダーの出力で出口を開ける、または入退室パネルの仮想カードリーダー",
+                "en": "OSDP: a reader's output opens the exit; or a virtual card reader of an access panel",
             },
             schemes=frozenset({"", "socket", "rfc2217", "spy"}),
         ),

@@ -29,6 +29,7 @@ from drivers.cctalk_coin import sim as cctalk_coin
 from drivers.host_link import sim as host_link
 from drivers.mdb_cashless import sim as mdb_cashless
 from drivers.modbus_io import sim as modbus_io
+from drivers.osdp import sim as osdp
 from drivers.profile import DeviceTable, ExitTable, LotProfile
 from drivers.simlot.http import JsonServer, Request, Response
 from drivers.simlot.world import World
@@ -77,6 +78,7 @@ SIMULATORS: Final[Mapping[str, Serve]] = MappingProxyType(
         "zvt_terminal": zvt_terminal.serve,
         "cctalk_coin": cctalk_coin.serve,
         "usb_relay": usb_relay.serve,
+        "osdp": osdp.serve,
     }
 )
 

@@ -283,7 +283,7 @@ def test_a_wrong_profile_is_one_clear_line(tmp_path: Path) -> None:
         (("probe", "gopher://host"), "no driver family speaks at 'gopher://host'"),
         (
             ("probe", "http://127.0.0.1:9", "--family", "telepathy"),
-            "known families: cctalk_coin, host_link, mdb_cashless, modbus_io, usb_relay, zvt_terminal",
+            "known families: cctalk_coin, host_link, mdb_cashless, modbus_io, osdp, usb_relay, zvt_terminal",
         ),
         (("sim", "nowhere.toml", "--run-dir", "/tmp"), "nowhere.toml: No such file or directory"),
         (("sim", "x.toml", "--run-dir", "/tmp", "--speed", "0"), "0 is not a positive number"),
@@ -301,5 +301,15 @@ def test_a_wrong_command_line_says_what_is_wrong(words: tuple[str, ...], message
 def test_help_names_every_command_and_family() -> None:
     done = drivers("--help")
     assert done.returncode == 0
-    for word in ("sim", "probe", "sniff", "modbus_io", "host_link", "mdb_cashless", "zvt_terminal", "cctalk_coin"):
+    for word in (
+        "sim",
+        "probe",
+        "sniff",
+        "modbus_io",
+        "host_link",
+        "mdb_cashless",
+        "zvt_terminal",
+        "cctalk_coin",
+        "osdp",
+    ):
         assert word in done.stdout

@@ -61,6 +61,7 @@ def test_bad_options_are_refused_when_the_driver_is_made() -> None:
         ("COM3", "modbus_io"),
         ("COM3", "mdb_cashless"),
         ("/dev/ttyUSB0", "cctalk_coin"),
+        ("/dev/ttyUSB0", "osdp"),
         ("/dev/ttyUSB0", "modbus_io"),
         ("socket://10.0.0.5:502", "modbus_io"),
         ("listen://0.0.0.0:20007", "zvt_terminal"),

@@ -25,6 +25,7 @@ TARGETS = (
     "host_link",
     "zvt",
     "mdb_cashless",
+    "osdp",
     "framing",
     "completions",
     "codes",
@@ -82,6 +83,11 @@ def seeds(target: str) -> list[bytes]:
         for frame in tomllib.loads((VECTORS / "zvt_terminal" / f"{name}.toml").read_text(encoding="utf-8"))["frame"]
     ]
     mdb = tomllib.loads((VECTORS / "mdb_cashless" / "lines.toml").read_text(encoding="utf-8"))["line"]
+    osdp = [
+        bytes.fromhex(frame["hex"])
+        for name in ("frames", "session")
+        for frame in tomllib.loads((VECTORS / "osdp" / f"{name}.toml").read_text(encoding="utf-8"))["frame"]
+    ]
     host = json.loads((VECTORS / "host_link" / "messages.json").read_text(encoding="utf-8"))
     return {
         "modbus": [b"\x02\x05\x08\xff" + frame for frame in modbus],
@@ -91,6 +97,7 @@ def seeds(target: str) -> list[bytes]:
         "framing": [b"\x02\x05\x08\xff" + frame for frame in modbus],
         "host_link": [json.dumps(message["json"]).encode() for message in host],
         "mdb_cashless": [b"\x02\x05\x08\xff" + line["text"].encode() + b"\n" for line in mdb],
+        "osdp": [b"\x02\x05\x08\xff" + frame for frame in [*osdp, b"".join(osdp)]],
         "completions": [*packed, *(one["digits"].encode() for one in signed)],
         "codes": [one["code"].encode() for one in typed],
         "messages": [ORDER, ENTRY, b'{"schema":1,"generation":1,"first":1,"reports":[]}'],

@@ -29,6 +29,12 @@ from drivers.mdb_cashless import block as mdb_block
 from drivers.mdb_cashless import codec as mdb_codec
 from drivers.mdb_cashless.qibixx import Qibixx
 from drivers.modbus_io.codec import RtuCodec, Side, TcpCodec
+from drivers.osdp import codec as osdp_codec
+from drivers.osdp import words as osdp_words
+from drivers.osdp.cp import Cp
+from drivers.osdp.device import Reader as OsdpReader
+from drivers.osdp.pd import Identity
+from drivers.osdp.secure import Keys, Session
 from drivers.profile import load as load_profile
 from drivers.usb_relay import codec as usb_codec
 from drivers.zvt_terminal import codec as zvt_codec
@@ -97,6 +103,36 @@ def usb_relay(data: bytes) -> None:
             for word in ear.feed(piece):
                 assert fresh().feed(usb_codec.encode(word)) == [word]
             assert len(ear._buffer) <= usb_codec.MOST
+
+
+def osdp(data: bytes) -> None:
+    """Frames in pieces, what they say, a card reader and a panel that hear them; what is understood can be said again.
+
+    No card is taken but by a panel that has our key, and nothing is acknowledged by who has it not.
+    """
+    key = bytes(range(16))
+    session = Session(Keys.of(key, key), bytes(16))
+    codec, now = osdp_codec.Codec(), 100.0
+    readers = [
+        OsdpReader(Identity(5, scbk), tuple(osdp_words.Signal), lambda count: bytes(count)) for scbk in (None, key)
+    ]
+    panel = Cp(5, None, lambda count: bytes(count))
+    for reader in readers:
+        reader.opened(now)
+        reader.show(osdp_words.wiegand26(1, 2))
+    for piece in split(data):
+        now += len(piece) / 64
+        for reader in readers:
+            if reader.receive(piece, now):
+                reader.written(now)
+        for frame in codec.feed(piece):
+            assert osdp_codec.decode(osdp_codec.encode(frame)) == frame
+            assert session.open(frame) is None
+            panel.hear(panel.compose(osdp_words.Command.POLL), frame)
+            for read in (osdp_words.outs, osdp_words.lamps, osdp_words.card, osdp_words.sounds, osdp_words.identity):
+                read(frame.data)
+        assert len(codec._buffer) <= osdp_codec.MOST
+    assert not readers[1].online(now)
 
 
 def host_link(data: bytes) -> None:

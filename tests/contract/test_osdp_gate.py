@@ -1,0 +1,21 @@
+"""A reader whose output opens a gate passes the conformance suite; we are its panel."""
+
+import pytest
+
+from drivers.conform.cases import CASES
+from tests.rigs.conformance import Stage
+
+NOT_THERE = {"again", "late-approval"}
+"""Cases that are not for exits."""
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    made = Stage(tmp_path_factory.mktemp("lot"), "osdp-gate", "gate")
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("case", sorted(CASES.keys() - NOT_THERE))
+def test_conforms(stage, case):
+    assert stage.run(case) == ()
