@@ -8,7 +8,7 @@ written again.
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -32,10 +32,11 @@ CAPABILITIES: Final = base.Capabilities(
     settle_level=Level.LEGACY_CONFIRMED,
 )
 
-LOOK_EVERY: Final = 0.1
-"""Seconds between two looks at an order that lies with the host."""
+FIRST_PAUSE: Final = 0.02
+SLOWEST_PAUSE: Final = 0.5
+"""Seconds between two looks at an order that lies with the host: twice as many each time."""
 LAST_LOOK: Final = 0.1
-"""Seconds before the deadline at which the last look must be over."""
+"""Seconds before the deadline at which the last look begins."""
 
 
 class HostLink:
@@ -86,7 +87,10 @@ class HostLink:
         try:
             slip = self._host.slip(reference, deadline)
             if slip is not None and slip.receipt:
-                return base.Ours(reference, _receipt(slip))
+                ticket, amount = slip.booked or (slip.ticket, slip.amount)
+                if ticket != self._ticket(stay):
+                    return base.CannotTell(f"the host's receipt {slip.receipt} under {reference} is for another stay")
+                return base.Ours(reference, f"receipt {slip.receipt}, {amount} yen")
             paid = self._host.payments(self._ticket(stay), stay.entered_at, deadline)
         except DaikoError as error:
             return base.CannotTell(str(error))
@@ -162,16 +166,9 @@ class HostLink:
 
     def _after(self, order: base.SettleOrder, detail: str, code: Code) -> base.Outcome:
         """The reply was lost or is no reply: look for our order as long as there is time, or ask the books once."""
-        while self._host.takes_orders:
-            try:
-                slip = self._host.slip(order.reference, order.deadline)
-            except DaikoError as error:
-                log.info("%s: not looked at: %s", order.reference, error)
-                slip = None
-            if slip is not None:
+        for _ in _looks(order.deadline) if self._host.takes_orders else ():
+            if (slip := self._glance(order)) is not None:
                 return self._answered(order, slip)
-            if not _wait(order.deadline):
-                break
         match self.who_settled(order.stay, order.reference, order.deadline):
             case base.Ours() as ours:
                 return _applied(ours)
@@ -182,21 +179,32 @@ class HostLink:
 
     def _answered(self, order: base.SettleOrder, slip: Slip) -> base.Outcome:
         """What the host makes of the order that lies with it, if it says so in time."""
-        while slip.waiting and _wait(order.deadline):
-            try:
-                slip = self._host.slip(order.reference, order.deadline) or slip
-            except DaikoError as error:
-                log.info("%s: not looked at: %s", order.reference, error)
-        if slip.ticket and (slip.ticket, slip.amount) != (self._ticket(order.stay), order.amount):
+        for _ in _looks(order.deadline):
+            if not slip.waiting:
+                break
+            slip = self._glance(order) or slip
+        wanted = (self._ticket(order.stay), order.amount)
+        if slip.booked not in (None, wanted):
+            return base.Uncertain(f"the host's receipt {slip.receipt} is for something else", Code.CONTRADICTION)
+        if slip.ticket and (slip.ticket, slip.amount) != wanted:
             return base.Refused(Code.CONFLICT, f"{order.reference} was used for another payment, {slip.amount} yen")
         if slip.receipt:
-            return base.Applied(Level.LEGACY_CONFIRMED, (Evidence(EvidenceKind.RECEIPT, _receipt(slip)),))
+            text = f"receipt {slip.receipt} for {order.reference}"
+            return base.Applied(Level.LEGACY_CONFIRMED, (Evidence(EvidenceKind.RECEIPT, text),))
         if slip.refusal:
             return slip.refused
         if slip.unread:
             return base.Uncertain(slip.unread, Code.BAD_MESSAGE)
         text = f"the order {order.reference} lies with the host, which has not answered yet"
         return base.Applied(Level.LINK_ACKED, (Evidence(EvidenceKind.ECHO, text),))
+
+    def _glance(self, order: base.SettleOrder) -> Slip | None:
+        """Our order where it lies; None also while the host is not reached."""
+        try:
+            return self._host.slip(order.reference, order.deadline)
+        except DaikoError as error:
+            log.info("%s: not looked at: %s", order.reference, error)
+            return None
 
     # --- helpers of both ----------------------------------------------------------------------------------------------
 
@@ -307,22 +315,18 @@ def _testimony(paid: codec.PaymentList, reference: str) -> base.Testimony:
     return base.Cash(f"paid by {last.means}, receipt {last.receipt_no}, {last.amount} yen")
 
 
-def _receipt(slip: Slip) -> str:
-    return f"receipt {slip.receipt}, {slip.amount} yen"
-
-
 def _applied(ours: base.Ours) -> base.Applied:
     proof = (Evidence(EvidenceKind.RECEIPT, ours.detail), Evidence(EvidenceKind.WITNESS, f"paid by {ours.reference}"))
     return base.Applied(Level.LEGACY_CONFIRMED, proof)
 
 
-def _wait(deadline: float) -> bool:
-    """Pause before the next look; False if there is no time for one."""
-    left = deadline - LAST_LOOK - time.monotonic()
-    if left <= 0:
-        return False
-    time.sleep(min(LOOK_EVERY, left))
-    return True
+def _looks(deadline: float) -> Iterator[None]:
+    """Comes at the instants of looks, with pauses before them, until there is no time for another."""
+    pause = FIRST_PAUSE
+    while (left := deadline - LAST_LOOK - time.monotonic()) > 0:
+        time.sleep(min(pause, left))
+        pause = min(2 * pause, SLOWEST_PAUSE)
+        yield
 
 
 def _whole(at: datetime) -> datetime:

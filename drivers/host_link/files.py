@@ -95,14 +95,14 @@ def slip(reference: str, order: bytes | None, ok: bytes | None, err: bytes | Non
         return None
     ours = _read(order, Order)
     yes, no = _read(ok, codec.PaymentReply), _read(err, Refusal)
-    ticket, amount = (ours.ticket_no, int(ours.amount)) if ours else ("", -1)
+    ticket, amount = (ours.ticket_no, ours.amount) if ours else ("", 0)
     if ok is not None and err is not None:
         return Slip(ticket, amount, unread="the host has answered yes and no")
     answer = yes or no
     if answer is not None and answer.authorisation_code != reference:
         return Slip(ticket, amount, unread="the host's answer speaks of another order")
     if yes is not None:
-        return Slip(yes.ticket_no, int(yes.amount), receipt=yes.receipt_no)
+        return Slip(ticket, amount, receipt=yes.receipt_no, booked=(yes.ticket_no, yes.amount))
     if no is not None:
         return Slip(ticket, amount, refusal=no.code, message=no.message)
     return Slip(ticket, amount, unread="" if ok is None and err is None else "the host's answer cannot be read")
@@ -118,8 +118,8 @@ def snapshot(raw: bytes, wanted: Sequence[str], encoding: str, zone: tzinfo) -> 
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadMessage(Code.BAD_MESSAGE, f"no CSV file in {encoding}: {type(error).__name__}") from error
     lines = [line for line in lines if line]
-    if len(lines) < 2 or lines[-1][0].strip() != END or len(lines[-1]) not in (3, 4):
-        raise BadMessage(Code.BAD_MESSAGE, f"the last line is not {END},<rows>,<time>: the file is not whole")
+    if not raw.endswith(b"\n") or len(lines) < 2 or lines[-1][0].strip() != END or len(lines[-1]) not in (3, 4):
+        raise BadMessage(Code.BAD_MESSAGE, f"its last line is not {END},<rows>,<time> and a line end: not whole")
     head, found, end = [name.strip().lower() for name in lines[0]], lines[1:-1], lines[-1]
     if end[1].strip() != str(len(found)) or len(found) > rows.MOST_ROWS:
         raise BadMessage(Code.BAD_MESSAGE, f"{len(found)} rows, and {END} does not say so, or too many")

@@ -23,7 +23,6 @@ from parking.errors import Code, DaikoError, Environment, NotSent, Refused, Unce
 PORT: Final = 3050
 LEAST_SECONDS: Final = 0.01
 WORDS: Final = "write it like firebird://user@192.168.0.10:3050/alias, the password under [device.options]"
-_KEY_VIOLATED: Final = 335544665  # isc_unique_key_violation
 _EXCEPTION: Final = 335544517  # isc_except: a trigger of the host said no
 _SIGN_IN: Final = 335544472  # isc_login
 _FULL: Final = 335544675  # isc_io_write_err, the server's disk
@@ -67,15 +66,13 @@ class Firebird:
                 raise Uncertain(Code.NO_REPLY, f"{self.url}: {_said(error, watch)}") from error
 
     def insert(self, statement: Statement, deadline: float) -> None:
-        """Write and commit. A key that is there already is no error: the row tells the rest."""
+        """Write and commit. A key that is there already is refused as well; the row tells which it was."""
         with self._opened(deadline, fb.TraAccessMode.WRITE) as (connection, watch):
             try:
                 with contextlib.closing(connection.cursor()) as cursor:
                     cursor.execute(statement.text, statement.values)
             except fb.Error as error:
                 if not watch.over:
-                    if _KEY_VIOLATED in _codes(error):
-                        return
                     if (trouble := self._mendable(error)) is not None:
                         raise trouble from error
                     if _state(error)[:2] in ("22", "23", "27") or _EXCEPTION in _codes(error):

@@ -45,8 +45,8 @@ class Payment:
 class Slip:
     """An order that lies with the host, and what came of it: a receipt, a refusal, or nothing yet.
 
-    `ticket` and `amount` are those that stand in it, and another's if the reference was used before; `ticket` is empty
-    if only an answer is left. `unread` says why an answer does not count.
+    `ticket` and `amount` stand in the order, and are another's if the reference was used before; `ticket` is empty if
+    only an answer is left. `booked` is what the answer says was booked, if it says so; `unread` why it does not count.
     """
 
     ticket: str
@@ -55,6 +55,7 @@ class Slip:
     refusal: str = ""
     message: str = ""
     unread: str = ""
+    booked: tuple[str, int] | None = None
 
     @property
     def waiting(self) -> bool:
@@ -130,7 +131,7 @@ class Zoned(Options, frozen=True, forbid_unknown_fields=True, kw_only=True):
         """The zone; raises Environment(CONFIG) if there is none of this name."""
         try:
             return ZoneInfo(self.time_zone)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError) as error:
             raise Environment(
                 Code.CONFIG, f"no time zone {self.time_zone!r}", "write it like Asia/Tokyo - at `$.time_zone`"
             ) from error

@@ -43,7 +43,7 @@ class PostgreSql:
     """One database. A connection for reading is kept; the server itself lets it change nothing."""
 
     keeps_offsets = True
-    conflict = "ON CONFLICT DO NOTHING"
+    conflict = "ON CONFLICT (authorisation_code) DO NOTHING"
 
     def __init__(self, url: str, account: Account) -> None:
         """Nothing is opened yet; raises Environment(CONFIG) if `url` is no address, or holds a password."""
@@ -102,7 +102,8 @@ class PostgreSql:
         if left < LEAST_SECONDS:
             raise NotSent(Code.NO_REPLY, f"{self.url}: no time left")
         try:
-            settings = f"-c default_transaction_read_only={read_only} -c statement_timeout={int(left * 1000) + 1}"
+            # the server gives up before we do: a statement that waits for a lock is not carried out behind our back
+            settings = f"-c default_transaction_read_only={read_only} -c statement_timeout={int(left * 800) + 1}"
             facts: dict[str, Any] = {"options": settings, "application_name": "daiko"}
             if secret := self._account.secret():
                 facts["password"] = secret

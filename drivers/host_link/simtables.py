@@ -81,6 +81,7 @@ class Tables(Clerk):
         self.url = url
         self._dialect, self._connect, self._file = dialect, connect, file
         self._open: Any = None
+        self._begun = False
         self._shown: dict[str, dict[str, Row]] | None = None
         self._fees_at = datetime.min.replace(tzinfo=UTC)
         self._away: Path | None = None
@@ -96,17 +97,17 @@ class Tables(Clerk):
             return
         orders = [] if self.faults.stopped else self._orders()
         if orders and self.faults.slow_ms:
-            self._open.commit()
+            self._commit()
             self.dawdle()
         for order in orders:
             self._answer(*order)
         shown = None if self.faults.no_export else self._show()
-        self._open.commit()
+        self._commit()
         self._shown = shown or self._shown
 
     def give_up(self) -> None:
         """Begin with a new connection, and show everything anew: nobody knows what was committed."""
-        gone, self._open, self._shown = self._open, None, None
+        gone, self._open, self._shown, self._begun = self._open, None, None, False
         if gone is not None:
             gone.close()
 
@@ -129,14 +130,22 @@ class Tables(Clerk):
         return self._away is not None
 
     def _hold(self) -> None:
-        self._open.commit()
+        self._commit()
         for statement in self._dialect.lock:
             self._do(statement)
         while self.faults.locked and not self._over.wait(0.01):
             pass
         self._open.rollback()
+        self._begun = False
+
+    def _commit(self) -> None:
+        """End the transaction, if one was begun: Firebird's driver stumbles over none."""
+        if self._begun:
+            self._open.commit()
+        self._begun = False
 
     def _do(self, text: str, *values: Any) -> list[Row]:
+        self._begun = True
         with contextlib.closing(self._open.cursor()) as cursor:
             cursor.execute(text.replace("?", self._dialect.sign), values)
             return list(cursor.fetchall()) if cursor.description else []

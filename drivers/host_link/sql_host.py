@@ -121,13 +121,18 @@ class SqlHost:
         return self._tables.order(payment).journaled(_ORDER)
 
     def book(self, payment: Payment, deadline: float) -> base.Refused | None:
-        """Insert our row. The no of a constraint or trigger is certain; a word of codec.ProblemCode in it says why."""
+        """Insert our row. The no of a constraint or trigger is certain, unless a row under our reference is there.
+
+        A word of codec.ProblemCode in it says why.
+        """
         statement = self._tables.order(payment)
         self._note(Direction.TX, statement.journaled(_ORDER))
         try:
             self._database.insert(statement, deadline)
         except Refused as error:
             self._heard([{"Message": error.detail}])
+            if self.slip(payment.reference, deadline) is not None:
+                return None
             word = next((known for known in codec.ProblemCode if known in error.detail), "")
             return Slip(payment.ticket, payment.amount, refusal=word or "refused", message=error.detail).refused
         return None

@@ -23,7 +23,7 @@ class Sqlite:
     """One file. A connection lasts for one statement: that is quick, and nothing stays locked in between."""
 
     keeps_offsets = True
-    conflict = "ON CONFLICT DO NOTHING"
+    conflict = "ON CONFLICT (authorisation_code) DO NOTHING"
 
     def __init__(self, url: str, account: Account) -> None:
         """Nothing is opened yet; raises Environment(CONFIG) if `url` names no file."""

@@ -84,10 +84,10 @@ def one_slip(found: Sequence[Row]) -> Slip | None:
     """Our row, read; raises BadMessage for a row that is none, or for several."""
     if not found:
         return None
-    ticket, amount, *words = found[0]
+    ticket, amount, receipt, refusal, message = found[0]
     if len(found) > 1 or not isinstance(yen := rows.plain("amount", amount, UTC), int):
         raise BadMessage(Code.BAD_MESSAGE, "authorisation_code is no key of the payments, or amount no whole number")
-    return Slip(rows.text(ticket), yen, *map(rows.text, words))
+    return Slip(rows.text(ticket), yen, rows.text(receipt), rows.text(refusal), rows.text(message))
 
 
 def one_rate(found: Sequence[Row], ticket: str, zone: tzinfo) -> codec.RateReply | None:

@@ -139,7 +139,7 @@ def host_of(
         id="host",
         family="host_link",
         url=served.url,
-        timeout_seconds=1.0,
+        timeout_seconds=2.0,
         options=options | ({"names": names} if names else {}),
     )
     return served, made, server
