@@ -25,6 +25,7 @@ LEAST_SECONDS: Final = 0.01
 WORDS: Final = "write it like firebird://user@192.168.0.10:3050/alias, the password under [device.options]"
 _EXCEPTION: Final = 335544517  # isc_except: a trigger of the host said no
 _SIGN_IN: Final = 335544472  # isc_login
+_REJECTED: Final = 335544421  # isc_connect_reject; also what is said when a server does not answer
 _FULL: Final = 335544675  # isc_io_write_err, the server's disk
 
 
@@ -92,12 +93,7 @@ class Firebird:
         fb.driver_config.db_defaults.timeout.value = max(1, math.ceil(left))
         secret = self._account.secret()
         try:
-            connection = fb.connect(
-                self._dsn,
-                user=self._user or None,
-                password=secret or None,
-                charset="UTF8",
-            )
+            connection = fb.connect(self._dsn, user=self._user or None, password=secret or None, charset="UTF8")
         except fb.Error as error:
             raise self._not_reached(error) from error
         watch = _Watch(connection, fb.CancelType.ABORT, deadline)
@@ -105,9 +101,12 @@ class Firebird:
             left = deadline - time.monotonic()
             if left < LEAST_SECONDS:
                 raise NotSent(Code.NO_REPLY, f"{self.url}: it took until the deadline to sign in")
-            connection.default_tpb = fb.tpb(
-                fb.Isolation.READ_COMMITTED_RECORD_VERSION, lock_timeout=max(1, int(left)), access_mode=mode
-            )
+            wait = max(1, int(left))
+            tpb = fb.tpb(fb.Isolation.READ_COMMITTED_RECORD_VERSION, lock_timeout=wait, access_mode=mode)
+            try:
+                connection.begin(tpb)
+            except fb.Error as error:
+                raise NotSent(Code.LINK_DOWN, f"{self.url}: {_said(error, watch)}") from error
             yield connection, watch
         finally:
             watch.end()
@@ -119,7 +118,7 @@ class Firebird:
         if _SIGN_IN in _codes(error):
             remedy = "correct the user in the address, and password or password_file under [device.options]"
             return Environment(Code.UNAUTHORIZED, what, remedy)
-        if _state(error) in ("08001", "08004"):
+        if _state(error) in ("08001", "08004") and _REJECTED not in _codes(error):
             return Environment(Code.CONFIG, what, "correct the alias or path in the address")
         return NotSent(Code.LINK_DOWN, what, "check the server's power, cable, address")
 

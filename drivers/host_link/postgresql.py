@@ -22,6 +22,9 @@ from drivers.host_link.tables import Row, Statement, bounded, missing_tables
 from parking.errors import Code, DaikoError, Environment, NotSent, Refused, Uncertain
 
 LEAST_SECONDS: Final = 0.01
+READ_ONLY: Final = " -c default_transaction_read_only=on"
+LONGEST_READING: Final = 60.0
+"""Seconds after which the server itself ends a reading that we have given up."""
 WORDS: Final = "write it like postgresql://user@192.168.0.10:5432/db, the password under [device.options]"
 
 
@@ -72,7 +75,7 @@ class PostgreSql:
         """Read, at most MOST_ROWS."""
         try:
             if self._kept is None or self._kept.closed:
-                self._kept = self._connected(deadline, "on")
+                self._kept = self._connected(deadline, read_only=True)
             most = Statement(f"{statement.text} LIMIT {MOST_ROWS + 1}", statement.values)
             return bounded(self._ask(self._kept, most, deadline).fetchall())
         except psycopg.Error as error:
@@ -83,7 +86,7 @@ class PostgreSql:
 
     def insert(self, statement: Statement, deadline: float) -> None:
         """Write and commit: one statement is a transaction of its own."""
-        connection = self._connected(deadline, "off")
+        connection = self._connected(deadline, read_only=False)
         try:
             self._ask(connection, statement, deadline)
         except psycopg.Error as error:
@@ -96,14 +99,15 @@ class PostgreSql:
             with contextlib.suppress(Exception):
                 connection.close()
 
-    def _connected(self, deadline: float, read_only: str) -> Patient:
+    def _connected(self, deadline: float, *, read_only: bool) -> Patient:
         """A new connection. Raises NotSent or Environment."""
         left = deadline - time.monotonic()
         if left < LEAST_SECONDS:
             raise NotSent(Code.NO_REPLY, f"{self.url}: no time left")
         try:
-            # the server gives up before we do: a statement that waits for a lock is not carried out behind our back
-            settings = f"-c default_transaction_read_only={read_only} -c statement_timeout={int(left * 800) + 1}"
+            # Writing, the server gives up before we do: what waits for a lock is not carried out behind our back.
+            most = LONGEST_READING if read_only else 0.8 * left
+            settings = f"-c statement_timeout={int(most * 1000) + 1}" + READ_ONLY * read_only
             facts: dict[str, Any] = {"options": settings, "application_name": "daiko"}
             if secret := self._account.secret():
                 facts["password"] = secret
@@ -135,10 +139,13 @@ class PostgreSql:
         return NotSent(Code.LINK_DOWN, f"{self.url}: not reached: {line}", "check the server's power, cable, address")
 
     def _no_rights(self, error: psycopg.Error) -> DaikoError | None:
-        """What a person must mend: tables, columns, rights (SQLSTATE class 42), a full disk. Nothing was written."""
+        """What a person must mend: tables, columns, rights (SQLSTATE class 42), a disk. Nothing was written."""
         state = error.sqlstate or ""
         if state.startswith("42"):
             return missing_tables(self.url, _said(error))
+        if state == "25006":
+            remedy = "this server is a read-only copy, or set read-only: name the one that takes writes"
+            return Environment(Code.PORT_FORBIDDEN, f"{self.url}: {_said(error)}", remedy)
         if state.startswith("53") and state != "53300":
             return Environment(Code.DISK, f"{self.url}: {_said(error)}", "make room on the server")
         return None

@@ -19,7 +19,7 @@ from drivers.host_link.tables import Row, Statement, Tables
 from drivers.profile import DeviceTable
 from drivers.recorder import Direction
 from drivers.transport import Tap
-from parking.errors import Code, DaikoError, Environment, Refused
+from parking.errors import Code, DaikoError, Environment, Refused, Uncertain
 
 
 class Database(Protocol):
@@ -131,11 +131,18 @@ class SqlHost:
             self._database.insert(statement, deadline)
         except Refused as error:
             self._heard([{"Message": error.detail}])
-            if self.slip(payment.reference, deadline) is not None:
+            if self._lies_there(payment.reference, deadline):
                 return None
             word = next((known for known in codec.ProblemCode if known in error.detail), "")
             return Slip(payment.ticket, payment.amount, refusal=word or "refused", message=error.detail).refused
         return None
+
+    def _lies_there(self, reference: str, deadline: float) -> bool:
+        """Whether a row is there, after ours was refused; it may be an earlier one of ours, so silence is a doubt."""
+        try:
+            return self.slip(reference, deadline) is not None
+        except DaikoError as error:
+            raise Uncertain(error.code, error.detail) from error
 
     def _fee(self, ticket: str, deadline: float) -> codec.RateReply | None:
         found = self._read(self._tables.fee(ticket), ("TicketNo",), deadline)

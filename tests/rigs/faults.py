@@ -23,6 +23,7 @@ RIGS = {
     "mdb": ("tests/drivers/mdb_cashless/test_faults.py", 2),
     "zvt": ("tests/drivers/zvt_terminal/test_faults.py", 2),
     "coins": ("tests/drivers/cctalk_coin/test_faults.py", 2),
+    "hosts": ("tests/drivers/host_link/test_lives.py", 0),
     "mutants": ("tests/mutants/test_mutants.py", 2),
 }
 """What runs, and in how many processes: rigs that wait more than they work share the processor."""

@@ -18,12 +18,9 @@ from drivers.host_link import files
 from drivers.host_link.driver import create
 from parking.errors import BadMessage, Code, Environment, NotSent
 from parking.outcome import Level
+from tests.drivers.host_link.mishaps import soon, until
 
 NOW = datetime.now(UTC)
-
-
-def soon(seconds: float = 2.0) -> float:
-    return time.monotonic() + seconds
 
 
 @pytest.fixture
@@ -45,13 +42,6 @@ def still(lane: Any) -> Path:
 def with_options(lane: Any, **options: Any) -> Any:
     lane.driver = create(msgspec.structs.replace(lane.device, options=options), (), lambda: datetime.now(UTC))
     return lane.driver
-
-
-def until(look: Any, seconds: float = 5.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (seen := look()) and time.monotonic() < end:
-        time.sleep(0.02)
-    return seen
 
 
 class TestAnOrder:
@@ -140,7 +130,7 @@ class TestAnAnswer:
     def test_that_never_gets_whole_or_is_for_another_leaves_a_doubt(self, lane: Any, answer: bytes) -> None:
         folder = still(lane)
         lane.journal.meanwhile = lambda: (folder / "DK-1002-1.ok").write_bytes(answer)
-        outcome = lane.settle(seconds=0.4)
+        outcome = lane.settle(seconds=0.2)
         assert isinstance(outcome, base.Uncertain), outcome
         assert outcome.code is Code.BAD_MESSAGE
         assert isinstance(lane.who(), base.CannotTell)

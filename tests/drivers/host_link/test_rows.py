@@ -3,6 +3,7 @@
 import contextlib
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,7 @@ from drivers.host_link.tables import Tables
 from parking.errors import BadMessage, Code
 from parking.money import Yen
 
+VECTORS = Path(__file__).parents[2] / "vectors" / "host_link"
 TOKYO = ZoneInfo("Asia/Tokyo")
 NINE = datetime(2026, 11, 23, 9, 0, tzinfo=TOKYO)
 PAYMENT = Payment("T-1", Yen(600), "DK-1-1", datetime(2026, 11, 23, 1, 5, tzinfo=UTC))
@@ -117,6 +119,26 @@ def test_a_span_of_the_books_is_asked_for_with_days_to_spare() -> None:
     statement = Tables("daiko_", "", None).booked(PAYMENT.paid_at, PAYMENT.paid_at + timedelta(hours=3))
     for shown in ("2026-11-22T12:05:00-13:00", "2026-11-23T15:04:00+14:00", "2026-11-23 01:05:00"):
         assert statement.values[0] <= shown < statement.values[1]
+
+
+def test_the_golden_files_are_read_and_written() -> None:
+    """Those of README.md, as a host would write them."""
+    raw = {file.name: file.read_bytes() for file in (VECTORS / "folder").iterdir()}
+    first, second = files.stays(files.snapshot(raw["stays.csv"], files.STAYS_COLUMNS, "utf-8", TOKYO), TOKYO)
+    assert (first.ticket_no, first.paid_amount, second.ticket_no, second.paid_by) == ("12345678", 0, "T-0012/A", "cash")
+    shown = files.snapshot(raw["payments.csv"], rows.BOOKS, "utf-8", TOKYO)
+    assert [(one.receipt_no, one.authorisation_code) for one in files.books(shown, TOKYO)] == [
+        ("R000001", ""),
+        ("R000002", "DK-1002-42"),
+    ]
+    assert shown.since == datetime(2026, 11, 9, tzinfo=TOKYO)
+    payment = Payment("12345678", Yen(600), "DK-1002-42", PAYMENT.paid_at)
+    assert files.order(payment) == raw["DK-1002-42.json"]
+    yes = files.slip("DK-1002-42", raw["DK-1002-42.json"], raw["DK-1002-42.ok"], None)
+    no = files.slip("DK-1002-43", None, None, raw["DK-1002-43.err"])
+    assert yes is not None
+    assert no is not None
+    assert (yes.receipt, yes.booked, no.refused.code) == ("R000002", ("12345678", 600), Code.ALREADY_PAID)
 
 
 def test_a_snapshot_is_read() -> None:

@@ -19,18 +19,16 @@ import pytest
 from drivers import base
 from drivers.host_link import simtables
 from drivers.host_link.driver import create, probe
+from drivers.host_link.tables import Statement
 from drivers.profile import DeviceTable
-from parking.errors import Code, Environment, NotSent
+from parking.errors import Code, Environment, NotSent, Uncertain
 from parking.money import Yen
 from parking.outcome import Level
+from tests.drivers.host_link.mishaps import brief, soon, until
 from tests.rigs.databases import PASSWORD
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime.now(UTC)
-
-
-def soon(seconds: float = 2.0) -> float:
-    return time.monotonic() + seconds
 
 
 def at(lane: Any, **change: Any) -> Any:
@@ -165,13 +163,6 @@ SLEEPY = (
 )
 
 
-def until(look: Callable[[], Any], seconds: float = 5.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (seen := look()) and time.monotonic() < end:
-        time.sleep(0.02)
-    return seen
-
-
 class TestTheHostsOwnRules:
     def test_a_trigger_that_says_already_paid_is_heard(self, lane_of: Any) -> None:
         for way, statements in NO.items():
@@ -189,8 +180,8 @@ class TestTheHostsOwnRules:
         lane = lane_of(way)
         lane.served.faults.stopped = True
         _as_vendor(lane, "CREATE UNIQUE INDEX one_order ON daiko_payments (ticket_no)")
-        assert lane.settle(seconds=1).level is Level.LINK_ACKED
-        outcome = lane.settle(reference="DK-1002-2", seconds=1)
+        assert lane.settle(seconds=brief(lane)).level is Level.LINK_ACKED
+        outcome = lane.settle(reference="DK-1002-2", seconds=brief(lane))
         assert isinstance(outcome, base.Refused), outcome
         assert isinstance(lane.who("DK-1002-2"), base.Nobody)
         lane.served.faults.stopped = False
@@ -206,7 +197,9 @@ class TestTheHostsOwnRules:
             "INSERT INTO daiko_payments (authorisation_code, ticket_no, amount, payment_time)"
             " VALUES ('DK-1002-1', '99999999', 100, '2026-11-23 10:00:00')",
         )
-        assert lane.settle(seconds=1).code is Code.CONFLICT
+        outcome = lane.settle(seconds=brief(lane))
+        assert isinstance(outcome, base.Refused), outcome
+        assert outcome.code is Code.CONFLICT
         (row,) = _as_vendor(lane, "SELECT ticket_no, amount FROM daiko_payments")
         assert tuple(row) == ("99999999", 100)
 
@@ -366,6 +359,25 @@ class TestWhatAPersonMustMend:
             )
             with pytest.raises(Exception, match="more than 5000 rows"):
                 lane.driver.stays(soon())
+
+
+@pytest.mark.parametrize("way", ["sqlite", "postgresql", "firebird"])
+def test_what_is_read_cannot_be_written_by_the_reading(lane_of: Any, way: str) -> None:
+    """The database itself sees to it."""
+    lane = lane_of(way)
+    database = lane.driver._host._database
+    with pytest.raises((Environment, NotSent, Uncertain)):
+        database.rows(Statement(WRITES[way]), soon())
+    assert _as_vendor(lane, "SELECT authorisation_code FROM daiko_payments") == []
+
+
+ROW = """INSERT INTO daiko_payments (authorisation_code, ticket_no, amount, payment_time)
+    VALUES ('x', 'y', 1, '2026-11-23')"""
+WRITES = {
+    "sqlite": ROW,
+    "postgresql": f"WITH written AS ({ROW} RETURNING 1) SELECT * FROM written",  # with a LIMIT behind it
+    "firebird": f"{ROW} RETURNING ticket_no",
+}
 
 
 @pytest.mark.parametrize(
