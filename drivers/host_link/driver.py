@@ -88,7 +88,7 @@ class HostLink:
             slip = self._host.slip(reference, deadline)
             if slip is not None and slip.receipt:
                 ticket, amount = slip.booked or (slip.ticket, slip.amount)
-                if ticket != self._ticket(stay):
+                if not self._names_it(stay, ticket):
                     return base.CannotTell(f"the host's receipt {slip.receipt} under {reference} is for another stay")
                 return base.Ours(reference, f"receipt {slip.receipt}, {amount} yen")
             paid = self._host.payments(self._ticket(stay), stay.entered_at, deadline)
@@ -134,7 +134,7 @@ class HostLink:
         except (Uncertain, BadMessage) as error:
             return self._after(order, error.detail, error.code)
         if reply is None:
-            return self._after(order, "the order lies with the host", Code.NO_REPLY)
+            return self._after(order, "the order was written and is not to be seen", Code.NO_REPLY)
         return reply if isinstance(reply, base.Refused) else self._booked(order, reply)
 
     def _before(self, order: base.SettleOrder) -> base.Outcome | None:
@@ -180,13 +180,12 @@ class HostLink:
     def _answered(self, order: base.SettleOrder, slip: Slip) -> base.Outcome:
         """What the host makes of the order that lies with it, if it says so in time."""
         for _ in _looks(order.deadline):
-            if not slip.waiting:
+            if not slip.waiting or self._another(order, slip):
                 break
             slip = self._glance(order) or slip
-        wanted = (self._ticket(order.stay), order.amount)
-        if slip.booked not in (None, wanted):
+        if slip.booked is not None and not self._is(order, *slip.booked):
             return base.Uncertain(f"the host's receipt {slip.receipt} is for something else", Code.CONTRADICTION)
-        if slip.ticket and (slip.ticket, slip.amount) != wanted:
+        if self._another(order, slip):
             return base.Refused(Code.CONFLICT, f"{order.reference} was used for another payment, {slip.amount} yen")
         if slip.receipt:
             text = f"receipt {slip.receipt} for {order.reference}"
@@ -206,6 +205,13 @@ class HostLink:
             log.info("%s: not looked at: %s", order.reference, error)
             return None
 
+    def _another(self, order: base.SettleOrder, slip: Slip) -> bool:
+        """Whether what lies under our reference is an order for something else; unknown if only an answer is left."""
+        return bool(slip.ticket) and not self._is(order, slip.ticket, slip.amount)
+
+    def _is(self, order: base.SettleOrder, ticket: str, amount: int) -> bool:
+        return amount == order.amount and self._names_it(order.stay, ticket)
+
     # --- helpers of both ----------------------------------------------------------------------------------------------
 
     def _rate(self, stay: StayRef, deadline: float) -> codec.RateReply | base.Refused:
@@ -218,6 +224,13 @@ class HostLink:
     def _called(self, ticket: str) -> str:
         """A stay in words for logs and journal: never a plate."""
         return "a plate" if self._names is NameKind.PLATE else f"ticket {ticket}"
+
+    def _names_it(self, stay: StayRef, ticket: str) -> bool:
+        """Whether a ticket as the host spells it is this stay's; its spelling is forgotten once the car has left."""
+        try:
+            return normalise(self._names, ticket) == stay.name
+        except BadMessage:
+            return False
 
     def _ticket(self, stay: StayRef) -> str:
         return self._spelling.get(stay.name, stay.name)

@@ -33,6 +33,8 @@ BOOKS: Final = "payments.csv"
 TAKEN: Final = "taken"
 """A host that moves an order while it books it moves it here."""
 END: Final = "END"
+MOST_BYTES: Final = 8_000_000
+"""No snapshot is larger."""
 ENCODINGS: Final = ("utf-8", "cp932")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9-]")
 STAYS_COLUMNS: Final = (*rows.STAYS, "rate_time", "valid_until", "due")
@@ -110,8 +112,8 @@ def slip(reference: str, order: bytes | None, ok: bytes | None, err: bytes | Non
 
 def snapshot(raw: bytes, wanted: Sequence[str], encoding: str, zone: tzinfo) -> Snapshot:
     """Read a snapshot; raises BadMessage(BAD_MESSAGE) that says what is missing or wrong, never what a plate is."""
-    if len(raw) > codec.MOST_BYTES:
-        raise BadMessage(Code.BAD_MESSAGE, f"a file of more than {codec.MOST_BYTES} bytes")
+    if len(raw) > MOST_BYTES:
+        raise BadMessage(Code.BAD_MESSAGE, f"a file of more than {MOST_BYTES} bytes")
     try:
         text = io.StringIO(raw.decode(encoding).removeprefix("\ufeff"), newline="")
         lines = list(csv.reader(text, strict=True))
@@ -144,9 +146,10 @@ def rate(shown: Snapshot, ticket: str, zone: tzinfo) -> codec.RateReply | None:
     return rows.read(codec.RateReply, rows.FEES, values, zone) if found else None
 
 
-def books(shown: Snapshot, zone: tzinfo) -> list[codec.Booked]:
-    """The payments of a snapshot, oldest first."""
-    booked = [rows.read(codec.Booked, rows.BOOKS, [row[name] for name in rows.BOOKS], zone) for row in shown.rows]
+def books(shown: Snapshot, zone: tzinfo, ticket: str = "") -> list[codec.Booked]:
+    """The payments of a snapshot, those for one ticket alone if it is named, oldest first."""
+    found = (row for row in shown.rows if not ticket or row["ticket_no"].strip() == ticket)
+    booked = (rows.read(codec.Booked, rows.BOOKS, [row[name] for name in rows.BOOKS], zone) for row in found)
     return sorted(booked, key=lambda one: (one.payment_time, one.receipt_no))
 
 

@@ -74,7 +74,7 @@ class FolderHost:
         shown = self._snapshot(files.BOOKS, rows.BOOKS, deadline)
         rate = files.rate(self._snapshot(files.STAYS, files.STAYS_COLUMNS, deadline), ticket, self._zone)
         begun = entered_at or (rate.entry_time if rate else None)
-        found = (one for one in files.books(shown, self._zone) if one.ticket_no == ticket)
+        found = files.books(shown, self._zone, ticket)
         paid = tuple(one for one in found if begun is None or one.payment_time >= begun)
         if rate is None and not paid:
             return base.Refused(Code.STAY_UNKNOWN, "neither the host's stays nor its books have this one")
@@ -91,7 +91,7 @@ class FolderHost:
         return [one for one in files.books(shown, self._zone) if since <= one.payment_time < until]
 
     def slip(self, reference: str, deadline: float) -> Slip | None:
-        """What became of our order, by the files that are there; the answer is read before the order goes."""
+        """What became of our order, by the files that are there: it goes after its answer came, so it is read first."""
         del deadline
         name = files.stem(reference)
         order = self._content(name + files.ORDER)
@@ -192,7 +192,7 @@ class FolderHost:
         """A file, at most a little more than may be in it; None if it is not there. Raises Environment."""
         try:
             with (self._folder / name).open("rb") as file:
-                return file.read(codec.MOST_BYTES + 1)
+                return file.read(files.MOST_BYTES + 1)
         except FileNotFoundError as error:
             if not self._folder.is_dir():
                 raise self._trouble(error) from error

@@ -23,8 +23,8 @@ FEES: Final = ("ticket_no", "entry_time", "rate_time", "valid_until", "due", "pa
 BOOKS: Final = ("receipt_no", "ticket_no", "amount", "means", "payment_time", "authorisation_code")
 SUMS: Final = frozenset({"paid_amount", "due", "paid", "amount"})
 TIMES: Final = frozenset({"entry_time", "rate_time", "valid_until", "payment_time"})
-MOST_ROWS: Final = 5_000
-"""No lot has more cars, and no answer more payments."""
+MOST_ROWS: Final = 50_000
+"""No lot has more cars, nor more payments in two weeks."""
 
 R = TypeVar("R", codec.OpenStay, codec.RateReply, codec.Booked)
 

@@ -96,7 +96,7 @@ class TestAnOrder:
     def test_has_a_name_that_stays_in_the_folder(self, lane: Any) -> None:
         folder = still(lane)
         for reference in ("../../etc/passwd", "a/b", "..", "CON:", "x" * 64, "金"):
-            lane.settle(reference=reference, seconds=0.15)
+            lane.settle(reference=reference, seconds=0.3)
             (order,) = [file for file in folder.iterdir() if file.name.endswith(files.ORDER)]
             assert order.parent == folder
             assert msgspec.json.decode(order.read_bytes())["AuthorisationCode"] == reference
@@ -130,7 +130,7 @@ class TestAnAnswer:
     def test_that_never_gets_whole_or_is_for_another_leaves_a_doubt(self, lane: Any, answer: bytes) -> None:
         folder = still(lane)
         lane.journal.meanwhile = lambda: (folder / "DK-1002-1.ok").write_bytes(answer)
-        outcome = lane.settle(seconds=0.2)
+        outcome = lane.settle(seconds=0.4)
         assert isinstance(outcome, base.Uncertain), outcome
         assert outcome.code is Code.BAD_MESSAGE
         assert isinstance(lane.who(), base.CannotTell)
@@ -166,6 +166,23 @@ class TestAnAnswer:
         assert lane.references() == []
 
 
+def test_a_ticket_of_the_hosts_own_spelling_is_known_again_by_a_bridge_that_started_anew(lane: Any) -> None:
+    """Its hyphens are known from the list of stays; once the car has left, nothing but our order and its answer is."""
+    folder = still(lane)
+    whole = (folder / "stays.csv").read_text().replace(lane.ticket, "T-0012/A")
+    (folder / "stays.csv").write_text(whole)
+    lane.ticket = "T0012A"
+    lane.driver.stays(soon())
+    lane.settle(seconds=0.4)
+    assert msgspec.json.decode((folder / "DK-1002-1.json").read_bytes())["TicketNo"] == "T-0012/A"
+    lane.driver = create(lane.device, (), lambda: datetime.now(UTC))
+    assert lane.settle(seconds=0.4).level is Level.LINK_ACKED
+    yes = {"ReceiptNo": "R1", "TicketNo": "T-0012/A", "Amount": 600, "AuthorisationCode": "DK-1002-1"}
+    (folder / "DK-1002-1.ok").write_bytes(msgspec.json.encode(yes))
+    assert isinstance(lane.who(), base.Ours)
+    assert lane.settle(seconds=0.4).level is Level.LEGACY_CONFIRMED
+
+
 class TestASnapshot:
     def test_that_is_old_is_a_host_that_is_not_reached(self, lane: Any) -> None:
         folder = still(lane)
@@ -187,9 +204,9 @@ class TestASnapshot:
         whole = stays.read_text()
         stays.write_text(whole[: whole.index("END")] + rest)
         with pytest.raises(BadMessage, match=r"stays\.csv"):
-            lane.driver.stays(soon(0.15))
+            lane.driver.stays(soon(0.3))
         with pytest.raises(NotSent):
-            lane.settle(seconds=0.15)
+            lane.settle(seconds=0.3)
         assert lane.journal.intents == []
 
     def test_that_is_just_being_written_is_read_again(self, lane: Any) -> None:

@@ -196,7 +196,7 @@ def test_no_part_of_an_answer_is_an_answer() -> None:
 
 def test_a_file_larger_than_any_lot_needs_is_not_looked_into() -> None:
     with pytest.raises(BadMessage, match="more than"):
-        files.snapshot(b" " * (codec.MOST_BYTES + 1), files.STAYS_COLUMNS, "utf-8", TOKYO)
+        files.snapshot(b" " * (files.MOST_BYTES + 1), files.STAYS_COLUMNS, "utf-8", TOKYO)
 
 
 @given(reference=st.text(min_size=1, max_size=20))
