@@ -142,6 +142,8 @@ class HostLink:
         slip = self._host.slip(order.reference, order.deadline)
         if slip is not None:
             return self._answered(order, slip)
+        # The fee first: what makes nothing due meanwhile stands in the books then.
+        rate = self._rate(order.stay, order.deadline)
         paid = self._host.payments(self._ticket(order.stay), order.stay.entered_at, order.deadline)
         if isinstance(paid, base.Refused):
             return paid
@@ -150,7 +152,6 @@ class HostLink:
                 return _applied(ours)
             case base.Cash(detail):
                 return base.Refused(Code.ALREADY_PAID, detail)
-        rate = self._rate(order.stay, order.deadline)
         if isinstance(rate, base.Refused):
             return rate
         if rate.due != order.amount:

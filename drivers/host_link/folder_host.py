@@ -71,8 +71,8 @@ class FolderHost:
 
     def payments(self, ticket: str, entered_at: datetime | None, deadline: float) -> codec.PaymentList | base.Refused:
         """Who paid for the stay, and what is due. A plate comes again: what it paid for earlier stays is left out."""
-        shown = self._snapshot(files.BOOKS, rows.BOOKS, deadline)
         rate = files.rate(self._snapshot(files.STAYS, files.STAYS_COLUMNS, deadline), ticket, self._zone)
+        shown = self._snapshot(files.BOOKS, rows.BOOKS, deadline)
         begun = entered_at or (rate.entry_time if rate else None)
         found = files.books(shown, self._zone, ticket)
         paid = tuple(one for one in found if begun is None or one.payment_time >= begun)

@@ -30,7 +30,7 @@ class ClerkFaults:
 
     `stopped`: orders lie there; `no_export`: what is shown gets old; `slow_ms`: each order waits so long;
     `refuse_once`: the next order is refused; `unplugged`: file or folder is not there; `locked` (tables alone): the
-    host keeps them to itself; `half_once` (folder alone): the next answer is half written at first; `silent_once`
+    host keeps them to itself; `half_once` (folder alone): the next answer is half written at first; `silent`
     (folder alone): the next order is taken away and answered when the fault is over.
     """
 
