@@ -77,10 +77,10 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
             create=host_link.create,
             probe=host_link.probe,
             summary={
-                "ja": "第1管理サーバー（HTTP）：入出庫・料金・精算・支払者の照会",
-                "en": "First management server over HTTP: stays, fees, bookings, and who paid",
+                "ja": "第1管理サーバー（HTTP・データベースの表・共有フォルダー）：入出庫・料金・精算・支払者の照会",
+                "en": "First management server over HTTP, database tables or a shared folder: stays, fees, who paid",
             },
-            schemes=frozenset({"http", "https"}),
+            schemes=frozenset(host_link.WAYS),
         ),
         "zvt_terminal": Family(
             create=zvt_terminal.create,

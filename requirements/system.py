@@ -17,6 +17,7 @@ VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 class Need:
     """Something that the operating system brings: what for, how it shows (all that is named), apt's packages.
 
+    `file` is a pattern below the root, for programs that stand in no one's path.
     Each package is a tuple of names; the first that apt knows is taken.
     """
 
@@ -26,12 +27,15 @@ class Need:
     library: str = ""
     programs: tuple[str, ...] = ()
     header: str = ""
+    file: str = ""
 
     def missing(self, libraries: str) -> bool:
         """Whether it is not there, given the dynamic linker's list."""
         program = not self.programs or any(shutil.which(name) for name in self.programs)
         header = Path("/usr/include", self.header).exists()  # of no header: the folder
-        return self.library not in libraries or not program or not header or (self is FONT and not japanese_font())
+        file = not self.file or any(Path("/").glob(self.file))
+        there = self.library in libraries and program and header and file
+        return not there or (self is FONT and not japanese_font())
 
 
 QT = {
@@ -55,6 +59,8 @@ BROWSER = Need("chromium", "the driver's phone in demo and tests", (("chromium",
 PEERS = (
     Need("mbpoll", "a Modbus peer that is not ours", (("mbpoll",),), programs=("mbpoll",)),
     Need("libmodbus", "a Modbus peer that is not ours", (("libmodbus-dev",),), header="modbus/modbus.h"),
+    Need("PostgreSQL", "a host's database", (("postgresql",),), file="usr/lib/postgresql/*/bin/postgres"),
+    Need("Firebird", "a host's database", (("firebird3.0-server", "firebird4.0-server"),), file="usr/sbin/firebird"),
     Need("strace", "power cuts replayed in the tests", (("strace",),), programs=("strace",)),
     Need(
         "a C compiler",

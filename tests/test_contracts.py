@@ -23,10 +23,15 @@ VIOLATIONS = {
     ],
     "wire-only": [("console/client.py", "import drivers.base"), ("cloud/lots.py", "import drivers.profile")],
     "one-door": [("drivers/modbus_io/driver.py", "import serial"), ("bridge/config.py", "from serial import Serial")],
+    "extra-databases": [
+        ("drivers/host_link/driver.py", "import psycopg"),
+        ("bridge/app.py", "from firebird.driver import connect"),
+    ],
     "pure-kernel": [("parking/stay.py", "import time"), ("parking/wire.py", "from pathlib import Path")],
     "pure-decisions": [
         ("drivers/modbus_io/codec.py", "import time"),
         ("drivers/framing.py", "import socket"),
+        ("drivers/host_link/files.py", "import time"),
         ("bridge/relay.py", "import threading"),
         ("cloud/tariff.py", "import sqlite3"),
         ("cloud/checkout.py", "import asyncio"),

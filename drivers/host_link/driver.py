@@ -1,20 +1,21 @@
-"""The driver of a first management server over HTTP: stays, fees, bookings, who paid, and its books.
+"""The driver of a first management server: stays, fees, bookings, who paid, and its books.
 
-A booking is written once, on a connection of its own, after the books were read and the intent was journaled. When the
-reply is lost the books are asked who paid; what they cannot tell stays uncertain, and nothing is ever written again.
+How the server is reached is one of three ways, chosen by the address: HTTP, a database's tables, a folder of files
+(drivers.host_link.host). The order of things is the same for all: the books are read, the intent is journaled, the
+payment is written once, and what came of it is asked for. What nobody can tell stays uncertain, and nothing is ever
+written again.
 """
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Final, Literal
-
-import msgspec
+from typing import Final, Protocol
+from urllib.parse import urlsplit
 
 from drivers import base
-from drivers.host_link import codec
-from drivers.host_link.http import Line, Reply
+from drivers.host_link import codec, folder_host, http_host, sql_host
+from drivers.host_link.host import Host, Payment, Slip
 from drivers.profile import DeviceTable, ExitTable
 from drivers.transport import Tap
 from parking.errors import BadMessage, Code, DaikoError, Environment, NotSent, Uncertain
@@ -31,21 +32,11 @@ CAPABILITIES: Final = base.Capabilities(
     settle_level=Level.LEGACY_CONFIRMED,
 )
 
-_OK: Final = 200
-_REFUSALS: Final = {
-    codec.ProblemCode.UNKNOWN_TICKET: Code.STAY_UNKNOWN,
-    codec.ProblemCode.ALREADY_PAID: Code.ALREADY_PAID,
-    codec.ProblemCode.CODE_REUSED: Code.CONFLICT,
-    codec.ProblemCode.AMOUNT_TOO_LOW: Code.WRONG_AMOUNT,
-}
-
-
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The device's `[device.options]`. `names` says what the host's ticket numbers are."""
-
-    facility: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-    api_key: Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern="^[!-~]+$")]
-    names: Literal["ticket", "plate"] = "ticket"
+FIRST_PAUSE: Final = 0.02
+SLOWEST_PAUSE: Final = 0.5
+"""Seconds between two looks at an order that lies with the host: twice as many each time."""
+LAST_LOOK: Final = 0.1
+"""Seconds before the deadline at which the last look begins."""
 
 
 class HostLink:
@@ -53,26 +44,22 @@ class HostLink:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, device: DeviceTable, recorder: Tap | None = None) -> None:
-        """Nothing is opened yet; raises Environment(CONFIG) that names the option or the address at fault."""
-        self._options = _options(device)
-        self._names = NameKind(self._options.names)
-        by_plate = self._names is NameKind.PLATE
-        self._line = Line(device.url, self._options.api_key, recorder, by_plate=by_plate)
+    def __init__(self, device: DeviceTable, host: Host) -> None:
+        """`host` is how it is reached; nothing is opened yet."""
+        self._host = host
+        self._names = NameKind(device.options.get("names", NameKind.TICKET))
         self._timeout = device.timeout_seconds
         self._spelling: dict[str, str] = {}
 
     def close(self) -> None:
         """Give the connection back."""
-        self._line.close()
+        self._host.close()
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def stays(self, deadline: float) -> Sequence[base.Stay]:
         """All open stays. Raises NotSent (not reached), Uncertain (no reply), BadMessage, Environment (wrong key)."""
-        reply = self._line.read("GET", codec.stays_target(self._options.facility), deadline)
-        listed = self._understood(reply, codec.StayList)
-        found = [stay for row in listed.stays if (stay := self._stay(row)) is not None]
+        found = [stay for row in self._host.stays(deadline) if (stay := self._stay(row)) is not None]
         self._spelling = {ref: raw for ref, raw in self._spelling.items() if ref in {one.ref.name for one in found}}
         return found
 
@@ -93,33 +80,39 @@ class HostLink:
         return base.Quote(ref, yen(rate.due), lines, at + (rate.valid_until - rate.rate_time))
 
     def who_settled(self, stay: StayRef, reference: str, deadline: float) -> base.Testimony:
-        """Who paid, by the host's books. Never raises.
+        """Who paid, by our order where it lies with the host, and by the host's books. Never raises.
 
         Nobody is what the books say now: a request that is still on its way may yet be booked.
         """
         try:
-            paid = self._payments(stay, deadline)
+            slip = self._host.slip(reference, deadline)
+            if slip is not None and slip.receipt:
+                ticket, amount = slip.booked or (slip.ticket, slip.amount)
+                if not self._names_it(stay, ticket):
+                    return base.CannotTell(f"the host's receipt {slip.receipt} under {reference} is for another stay")
+                return base.Ours(reference, f"receipt {slip.receipt}, {amount} yen")
+            paid = self._host.payments(self._ticket(stay), stay.entered_at, deadline)
         except DaikoError as error:
             return base.CannotTell(str(error))
         if isinstance(paid, base.Refused):
             return base.CannotTell(paid.detail)
-        return _testimony(paid, reference)
+        said = _testimony(paid, reference)
+        if isinstance(said, base.Ours):
+            return said
+        if slip is not None and slip.waiting:  # also beside cash: the host may take it up all the same
+            return base.CannotTell(slip.unread or "our order lies with the host, which has not answered yet")
+        if slip is None and not self._host.never_left(reference):
+            return base.CannotTell("our order is not there any more, and the host has not answered it")
+        return base.Nobody(f"{slip.refused.detail}; {said.detail}") if slip and isinstance(said, base.Nobody) else said
 
     def bookings(self, since: datetime, until: datetime, deadline: float) -> Sequence[base.Booking]:
         """What the host booked under a code that it was given, by its own clock. Raises as `stays` does.
 
         A list of another span, or of another facility, raises BadMessage(CONTRADICTION): it proves nothing missing.
         """
-        target = codec.bookings_target(self._options.facility, since, until)
-        listed = self._understood(self._line.read("GET", target, deadline), codec.BookingList)
-        if (listed.facility, listed.since, listed.until) != (self._options.facility, since, until):
-            spoke = f"{listed.facility}, {listed.since.isoformat()} to {listed.until.isoformat()}"
-            raise BadMessage(
-                Code.CONTRADICTION, f"asked for the books of {since.isoformat()} on, the host gave {spoke}"
-            )
         return [
             base.Booking(row.authorisation_code, yen(row.amount), row.payment_time, row.receipt_no)
-            for row in listed.payments
+            for row in self._host.bookings(since, until, deadline)
             if row.authorisation_code
         ]
 
@@ -133,26 +126,25 @@ class HostLink:
             raise NotSent(error.code, f"the books could not be read: {error.detail}", error.remedy) from error
         if known is not None:
             return known
-        body = codec.encode(
-            codec.PaymentRequest(
-                facility=self._options.facility,
-                ticket_no=self._ticket(order.stay),
-                amount=order.amount,
-                authorisation_code=order.reference,
-                payment_time=order.paid_at,
-            )
-        )
-        order.intend(codec.request_bytes(codec.PAY_PATH, self._line.host, body), None)
+        payment = Payment(self._ticket(order.stay), order.amount, order.reference, order.paid_at)
+        order.intend(self._host.compose(payment), None)
         try:
             patience = min(order.deadline, time.monotonic() + self._timeout)  # the rest is for asking who paid
-            reply = self._line.write(codec.PAY_PATH, body, patience)
-        except Uncertain as error:
+            reply = self._host.book(payment, patience)
+        except (Uncertain, BadMessage) as error:
             return self._after(order, error.detail, error.code)
-        return self._read_booking(order, reply)
+        if reply is None:
+            return self._after(order, "the order was written and is not to be seen", Code.NO_REPLY)
+        return reply if isinstance(reply, base.Refused) else self._booked(order, reply)
 
     def _before(self, order: base.SettleOrder) -> base.Outcome | None:
-        """Who paid and what is due, right before the intent (P6); None means: go ahead."""
-        paid = self._payments(order.stay, order.deadline)
+        """Our own order, who paid and what is due, right before the intent (P6); None means: go ahead."""
+        slip = self._host.slip(order.reference, order.deadline)
+        if slip is not None:
+            return self._answered(order, slip)
+        # The fee first: what makes nothing due meanwhile stands in the books then.
+        rate = self._rate(order.stay, order.deadline)
+        paid = self._host.payments(self._ticket(order.stay), order.stay.entered_at, order.deadline)
         if isinstance(paid, base.Refused):
             return paid
         match _testimony(paid, order.reference):
@@ -160,26 +152,13 @@ class HostLink:
                 return _applied(ours)
             case base.Cash(detail):
                 return base.Refused(Code.ALREADY_PAID, detail)
-        rate = self._rate(order.stay, order.deadline)
         if isinstance(rate, base.Refused):
             return rate
         if rate.due != order.amount:
             return base.Refused(Code.WRONG_AMOUNT, f"{rate.due} yen are due now, {order.amount} were paid")
         return None
 
-    def _read_booking(self, order: base.SettleOrder, reply: Reply) -> base.Outcome:
-        if reply.status == _OK:
-            return self._booked(order, reply)
-        problem = _problem(reply)
-        if problem is None or reply.status not in range(400, 500):
-            return self._after(order, f"the host answered {reply.status}", Code.NO_REPLY)
-        return base.Refused(_REFUSALS.get(problem.code, Code.DEVICE_REFUSED), f"{problem.code}: {problem.message}")
-
-    def _booked(self, order: base.SettleOrder, reply: Reply) -> base.Outcome:
-        try:
-            booking = codec.decode(reply.body, codec.PaymentReply)
-        except BadMessage as error:
-            return self._after(order, error.detail, Code.BAD_MESSAGE)
+    def _booked(self, order: base.SettleOrder, booking: codec.PaymentReply) -> base.Outcome:
         booked = (booking.ticket_no, booking.amount, booking.authorisation_code)
         if booked != (self._ticket(order.stay), order.amount, order.reference):
             return self._after(order, f"the host confirmed something else: {booked}", Code.CONTRADICTION)
@@ -187,56 +166,72 @@ class HostLink:
         return base.Applied(Level.LEGACY_CONFIRMED, (Evidence(EvidenceKind.RECEIPT, text),))
 
     def _after(self, order: base.SettleOrder, detail: str, code: Code) -> base.Outcome:
-        """The reply was lost or is no reply: ask the books once, if there is time."""
+        """The reply was lost or is no reply: look for our order as long as there is time, or ask the books once."""
+        for _ in _looks(order.deadline) if self._host.takes_orders else ():
+            if (slip := self._glance(order)) is not None:
+                return self._answered(order, slip)
         match self.who_settled(order.stay, order.reference, order.deadline):
             case base.Ours() as ours:
                 return _applied(ours)
-            case base.Cash(other):
+            case base.Cash(other) if not self._host.takes_orders:
                 return base.Refused(Code.ALREADY_PAID, other)
-            case base.Nobody() | base.CannotTell() as silent:
-                return base.Uncertain(f"{detail}; asked who paid: {silent.detail or 'nobody yet'}", code)
+            case said:
+                return base.Uncertain(f"{detail}; asked who paid: {said.detail or 'nobody yet'}", code)
+
+    def _answered(self, order: base.SettleOrder, slip: Slip) -> base.Outcome:
+        """What the host makes of the order that lies with it, if it says so in time."""
+        for _ in _looks(order.deadline):
+            if not slip.waiting or self._another(order, slip):
+                break
+            slip = self._glance(order) or slip
+        if slip.booked is not None and not self._is(order, *slip.booked):
+            return base.Uncertain(f"the host's receipt {slip.receipt} is for something else", Code.CONTRADICTION)
+        if self._another(order, slip):
+            return base.Refused(Code.CONFLICT, f"{order.reference} was used for another payment, {slip.amount} yen")
+        if slip.receipt:
+            text = f"receipt {slip.receipt} for {order.reference}"
+            return base.Applied(Level.LEGACY_CONFIRMED, (Evidence(EvidenceKind.RECEIPT, text),))
+        if slip.refusal:
+            return slip.refused
+        if slip.unread:
+            return base.Uncertain(slip.unread, Code.BAD_MESSAGE)
+        text = f"the order {order.reference} lies with the host, which has not answered yet"
+        return base.Applied(Level.LINK_ACKED, (Evidence(EvidenceKind.ECHO, text),))
+
+    def _glance(self, order: base.SettleOrder) -> Slip | None:
+        """Our order where it lies; None also while the host is not reached."""
+        try:
+            return self._host.slip(order.reference, order.deadline)
+        except DaikoError as error:
+            log.info("%s: not looked at: %s", order.reference, error)
+            return None
+
+    def _another(self, order: base.SettleOrder, slip: Slip) -> bool:
+        """Whether what lies under our reference is an order for something else; unknown if only an answer is left."""
+        return bool(slip.ticket) and not self._is(order, slip.ticket, slip.amount)
+
+    def _is(self, order: base.SettleOrder, ticket: str, amount: int) -> bool:
+        return amount == order.amount and self._names_it(order.stay, ticket)
 
     # --- helpers of both ----------------------------------------------------------------------------------------------
 
-    def _payments(self, stay: StayRef, deadline: float) -> codec.PaymentList | base.Refused:
-        ticket = self._ticket(stay)
-        reply = self._line.read("GET", codec.payments_target(self._options.facility, ticket), deadline)
-        return self._about(ticket, reply, codec.PaymentList)
-
     def _rate(self, stay: StayRef, deadline: float) -> codec.RateReply | base.Refused:
         ticket = self._ticket(stay)
-        body = codec.encode(codec.RateRequest(facility=self._options.facility, ticket_no=ticket))
-        reply = self._line.read("POST", codec.RATE_PATH, deadline, body)
-        rate = self._about(ticket, reply, codec.RateReply)
+        rate = self._host.rate(ticket, deadline)
         if isinstance(rate, codec.RateReply) and stay.entered_at not in (None, _whole(rate.entry_time)):
             return base.Refused(Code.STAY_CHANGED, f"{self._called(ticket)} entered at {rate.entry_time.isoformat()}")
         return rate
 
-    def _about(self, ticket: str, reply: Reply, kind: type[codec.R]) -> codec.R | base.Refused:
-        """A reply about one ticket; a typed refusal of it is a value."""
-        problem = _problem(reply)
-        if problem is not None and problem.code in _REFUSALS:
-            return base.Refused(_REFUSALS[problem.code], problem.message)
-        answer = self._understood(reply, kind)
-        if answer.ticket_no != ticket:
-            asked, spoken = self._called(ticket), self._called(answer.ticket_no)
-            raise BadMessage(Code.CONTRADICTION, f"asked about {asked}, the host spoke of {spoken}")
-        return answer
-
-    def _understood(self, reply: Reply, kind: type[codec.M]) -> codec.M:
-        if reply.status == _OK:
-            return codec.decode(reply.body, kind)
-        problem = _problem(reply)
-        if problem is None:
-            raise Uncertain(Code.NO_REPLY, f"{self._line.url}: answered {reply.status}, not in its own words")
-        if problem.code in (codec.ProblemCode.BAD_KEY, codec.ProblemCode.UNKNOWN_FACILITY):
-            remedy = "correct api_key and facility under [device.options] in the lot profile"
-            raise Environment(Code.UNAUTHORIZED, f"{self._line.url}: {problem.message}", remedy)
-        raise BadMessage(Code.DEVICE_REFUSED, f"{self._line.url}: {problem.code}: {problem.message}")
-
     def _called(self, ticket: str) -> str:
         """A stay in words for logs and journal: never a plate."""
         return "a plate" if self._names is NameKind.PLATE else f"ticket {ticket}"
+
+    def _names_it(self, stay: StayRef, ticket: str) -> bool:
+        """Whether a ticket as the host spells it is this stay's; its spelling is forgotten once the car has left."""
+        try:
+            return normalise(self._names, ticket) == stay.name
+        except BadMessage:
+            return False
 
     def _ticket(self, stay: StayRef) -> str:
         return self._spelling.get(stay.name, stay.name)
@@ -252,10 +247,39 @@ class HostLink:
         return base.Stay(ref, yen(row.paid_amount), row.paid_by, row.plate)
 
 
+class Reach(Protocol):
+    """Makes the host behind an address. Raises Environment(CONFIG) that names the option or the address at fault."""
+
+    def __call__(self, device: DeviceTable, recorder: Tap | None, clock: Callable[[], datetime]) -> Host:
+        """Nothing is opened yet."""
+        ...
+
+
+def _http(device: DeviceTable, recorder: Tap | None, clock: Callable[[], datetime]) -> Host:
+    del clock
+    return http_host.HttpHost(device, recorder)
+
+
+def _sql(device: DeviceTable, recorder: Tap | None, clock: Callable[[], datetime]) -> Host:
+    del clock
+    return sql_host.create(device, recorder)
+
+
+WAYS: Final[Mapping[str, tuple[Reach, Callable[[str, float], base.Finding]]]] = {
+    "http": (_http, http_host.probe),
+    "https": (_http, http_host.probe),
+    "sqlite": (_sql, sql_host.probe),
+    "postgresql": (_sql, sql_host.probe),
+    "firebird": (_sql, sql_host.probe),
+    "folder": (folder_host.FolderHost, folder_host.probe),
+}
+"""How a host is reached, by the scheme of its address."""
+
+
 def create(
     device: DeviceTable,
     exits: Sequence[ExitTable],
-    clock: Callable[[], datetime],  # noqa: ARG001 - every family's `create` has it; this one uses the relay's times only
+    clock: Callable[[], datetime],
     recorder: Tap | None = None,
 ) -> HostLink:
     """Make the driver; `exits` may be all of the lot.
@@ -269,40 +293,28 @@ def create(
             f"device {device.id!r}: a host opens no exits, but {hanging[0]!r} hangs on it",
             "name the relay or plate controller as the exit's device",
         )
-    return HostLink(device, recorder)
+    reach, _ = _way(device.url)
+    return HostLink(device, reach(device, recorder, clock))
 
 
 def probe(url: str, deadline: float) -> base.Finding:
-    """Ask, without a key and without changing anything, whether such a host answers at `url`."""
+    """Ask, without a key and without changing anything, whether such a host is at `url`."""
     try:
-        line = Line(url, "probe", None)
-        reply = line.read("GET", codec.stays_target("probe"), deadline)
+        _, ask = _way(url)
+        return ask(url, deadline)
     except DaikoError as error:
         return base.Finding(False, "", (str(error),))
-    line.close()
-    problem = _problem(reply)
-    if problem is None:
-        return base.Finding(False, "", (f"{url}: something else answers there: HTTP {reply.status}",))
-    hints = ('family = "host_link"', f'url = "{line.url}"', "facility and api_key: ask the host's operator")
-    return base.Finding(True, f"first management server (host link), {problem.code}", hints)
 
 
-def _options(device: DeviceTable) -> Options:
+def _way(url: str) -> tuple[Reach, Callable[[str, float], base.Finding]]:
     try:
-        return msgspec.convert(device.options, Options)
-    except msgspec.ValidationError as error:
-        raise Environment(
-            Code.CONFIG, f"device {device.id!r}, [device.options]: {error}", "see drivers/host_link/README.md"
-        ) from error
-
-
-def _problem(reply: Reply) -> codec.Problem | None:
-    if reply.status == _OK:
-        return None
-    try:
-        return codec.decode(reply.body, codec.Problem)
-    except BadMessage:
-        return None
+        scheme = urlsplit(url).scheme
+    except ValueError:
+        scheme = ""
+    if scheme not in WAYS:
+        known = "http://192.168.0.10:7101, postgresql://user@host/db or folder:///srv/handover"
+        raise Environment(Code.CONFIG, f"{url!r} is not a host's address", f"write it like {known}")
+    return WAYS[scheme]
 
 
 def _testimony(paid: codec.PaymentList, reference: str) -> base.Testimony:
@@ -320,6 +332,15 @@ def _testimony(paid: codec.PaymentList, reference: str) -> base.Testimony:
 def _applied(ours: base.Ours) -> base.Applied:
     proof = (Evidence(EvidenceKind.RECEIPT, ours.detail), Evidence(EvidenceKind.WITNESS, f"paid by {ours.reference}"))
     return base.Applied(Level.LEGACY_CONFIRMED, proof)
+
+
+def _looks(deadline: float) -> Iterator[None]:
+    """Comes at the instants of looks, with pauses before them, until there is no time for another."""
+    pause = FIRST_PAUSE
+    while (left := deadline - LAST_LOOK - time.monotonic()) > 0:
+        time.sleep(min(pause, left))
+        pause = min(2 * pause, SLOWEST_PAUSE)
+        yield
 
 
 def _whole(at: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""A simulated first management server: the host link's HTTP interface over the books of a `World`, with faults."""
+"""A simulated first management server over the books of a `World`, with faults: over HTTP, or by tables or files."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -11,13 +11,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from drivers.host_link import codec
+from drivers.host_link import codec, simfolder, simtables
 from drivers.host_link.codec import ProblemCode
+from drivers.host_link.simclerk import WORLD_SAYS
 from drivers.profile import DeviceTable, ExitTable
 from drivers.simlot.books import Booking, Rate
 from drivers.simlot.http import Hangup, JsonServer, Request, Response
 from drivers.simlot.world import World
-from parking.errors import BadMessage, Code, Refused
+from parking.errors import BadMessage, Code, Environment, Refused
 from parking.money import yen
 
 SILENT_SECONDS: Final = 60.0
@@ -32,12 +33,6 @@ _STATUS: Final = {
     ProblemCode.CODE_REUSED: HTTPStatus.CONFLICT,
     ProblemCode.AMOUNT_TOO_LOW: HTTPStatus.UNPROCESSABLE_ENTITY,
     ProblemCode.NO_SUCH_PAGE: HTTPStatus.NOT_FOUND,
-}
-_WORLD_SAYS: Final = {
-    Code.STAY_UNKNOWN: ProblemCode.UNKNOWN_TICKET,
-    Code.ALREADY_PAID: ProblemCode.ALREADY_PAID,
-    Code.CONFLICT: ProblemCode.CODE_REUSED,
-    Code.WRONG_AMOUNT: ProblemCode.AMOUNT_TOO_LOW,
 }
 
 
@@ -122,7 +117,7 @@ class Host:
         except BadMessage as error:
             code, message = ProblemCode.BAD_REQUEST, error.detail
         except Refused as error:
-            code, message = _WORLD_SAYS.get(error.code, ProblemCode.BAD_REQUEST), error.detail
+            code, message = WORLD_SAYS.get(error.code, ProblemCode.BAD_REQUEST), error.detail
         return Response(_STATUS[code], codec.encode(codec.Problem(code=code, message=message)))
 
     def _work(self, request: Request) -> codec.Message:
@@ -270,8 +265,20 @@ class Served:
 
 def serve(
     world: World, device: DeviceTable, exits: Sequence[ExitTable], run_dir: Path, faults: Faults | None = None
-) -> Served:
-    """Let `device` of a profile answer from `world`'s books, by the facility and key of the device's options."""
-    del exits, run_dir  # a host has neither exits nor files; every family's `serve` takes them
-    key = msgspec.convert(device.options, _Key)
+) -> Served | simtables.Tables | simfolder.Folder:
+    """Let `device` of a profile answer from `world`'s books, in the way that its address has.
+
+    A database server is not started here: tests/rigs/databases.py does that.
+    """
+    del exits  # a host has none; every family's `serve` takes them
+    match urlsplit(device.url).scheme:
+        case "sqlite":
+            return simtables.serve_file(world, run_dir / f"{device.id}.db")
+        case "folder":
+            return simfolder.serve(world, run_dir / device.id)
+        case "postgresql" | "firebird" as scheme:
+            raise Environment(
+                Code.CONFIG, f"device {device.id!r}: no simulator for {scheme}", "simulate the same tables by sqlite:"
+            )
+    key = msgspec.convert(device.options, _Key)  # by the facility and key of the device's options
     return Served(Host(world, key, faults or Faults()))

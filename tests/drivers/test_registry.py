@@ -67,6 +67,10 @@ def test_bad_options_are_refused_when_the_driver_is_made() -> None:
         ("listen://0.0.0.0:20007", "zvt_terminal"),
         ("http://10.0.0.5:7101", "host_link"),
         ("HTTPS://host", "host_link"),
+        ("sqlite:///srv/host/lot.db", "host_link"),
+        ("postgresql://user@host/lot", "host_link"),
+        ("firebird://host/lot", "host_link"),
+        ("folder:///srv/handover", "host_link"),
     ],
 )
 def test_an_address_tells_which_families_can_speak_there(url: str, family: str) -> None:

@@ -25,6 +25,8 @@ from drivers.cctalk_coin.codec import Codec as CctalkCodec
 from drivers.cctalk_coin.device import Acceptor, Settings
 from drivers.framing import ReceiveBuffer, holds_crc16, with_crc16
 from drivers.host_link import codec as host_codec
+from drivers.host_link import files as host_files
+from drivers.host_link import rows as host_rows
 from drivers.mdb_cashless import block as mdb_block
 from drivers.mdb_cashless import codec as mdb_codec
 from drivers.mdb_cashless.qibixx import Qibixx
@@ -148,6 +150,22 @@ def host_link(data: bytes) -> None:
     )
     for kind in kinds:
         again(data, kind, host_codec.decode, host_codec.encode)
+
+
+def host_folder(data: bytes) -> None:
+    """A folder's snapshots in both encodings, and its answers beside an order: whole ones are read, nothing else is."""
+    for encoding in host_files.ENCODINGS:
+        for columns in (host_files.STAYS_COLUMNS, host_rows.BOOKS):
+            try:
+                shown = host_files.snapshot(data, columns, encoding, UTC)
+                host_files.books(shown, UTC) if columns is host_rows.BOOKS else host_files.stays(shown, UTC)
+                host_files.rate(shown, "T-1", UTC)
+            except BadMessage:
+                continue
+            assert data.endswith(b"\n")
+    for slip in (host_files.slip("DK-1-1", None, data, None), host_files.slip("DK-1-1", data, None, data)):
+        assert slip is not None
+        assert not slip.receipt or slip.booked
 
 
 def mdb_cashless(data: bytes) -> None:

@@ -26,6 +26,7 @@ RIGS = {
     "usb": ("tests/drivers/usb_relay/test_faults.py", 0),
     "coins": ("tests/drivers/cctalk_coin/test_faults.py", 2),
     "osdp": ("tests/drivers/osdp/test_faults.py", 2),
+    "hosts": ("tests/drivers/host_link/test_lives.py", 0),
     "mutants": ("tests/mutants/test_mutants.py", 2),
 }
 """What runs, and in how many processes: rigs that wait more than they work share the processor."""

@@ -1,21 +1,25 @@
-"""A host that listens, a driver that speaks with it, and an order with its journal."""
+"""A host that listens, or keeps tables, or shares a folder; a driver that speaks with it; an order with its journal."""
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 
 from drivers import base, profile
+from drivers.host_link import simtables
 from drivers.host_link.driver import HostLink, create
-from drivers.host_link.sim import Served, serve
-from drivers.profile import LotProfile
+from drivers.host_link.sim import serve
+from drivers.profile import DeviceTable, LotProfile
 from drivers.simlot.world import World
 from parking.money import Yen
 from parking.stay import NameKind, StayRef
+from tests.rigs import databases
 
 SEED_LOT = Path(__file__).parents[3] / "seeds" / "lots" / "gated-host.toml"
 
@@ -32,6 +36,7 @@ class Journal:
     intents: list[bytes] = field(default_factory=list)
     booked_before: list[int] = field(default_factory=list)
     refuse: Exception | None = None
+    meanwhile: Callable[[], object] | None = None
 
     def intend(self, raw: bytes, counter: int | None) -> None:
         assert counter is None
@@ -39,6 +44,8 @@ class Journal:
             raise self.refuse
         self.intents.append(raw)
         self.booked_before.append(sum(len(payments) for _, payments in self.world.host_books()))
+        if self.meanwhile is not None:
+            self.meanwhile()
 
 
 @dataclass
@@ -46,10 +53,13 @@ class Lane:
     """One host, one driver, one car with its ticket."""
 
     world: World
-    served: Served
+    served: Any
     driver: HostLink
     journal: Journal
     ticket: str
+    way: str = "http"
+    device: DeviceTable | None = None
+    server: Any = None
 
     def stay(self, ticket: str = "") -> StayRef:
         return StayRef(NameKind.TICKET, ticket or self.ticket)
@@ -61,8 +71,28 @@ class Lane:
     def settle(self, amount: int = 600, reference: str = "DK-1002-1", seconds: float = 2.0) -> base.Outcome:
         return self.driver.settle(self.order(amount, reference, seconds))
 
+    def who(self, reference: str = "DK-1002-1", seconds: float = 2.0) -> base.Testimony:
+        return self.driver.who_settled(self.stay(), reference, time.monotonic() + seconds)
+
     def references(self) -> list[str]:
         return [booking.reference for booking in self.world.host_bookings(self.ticket)]
+
+    def shown(self) -> None:
+        """Wait until what happened in the world is in the host's tables and files as well."""
+        wanted = {(one.receipt, one.amount) for one in self.world.host_booked()}
+        stays = {stay.ticket for stay in self.world.host_stays()}
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            seen = self.driver._host.bookings(datetime(2020, 1, 1, tzinfo=UTC), now(), until) if self.tables else []
+            listed = {stay.ticket_no for stay in self.driver._host.stays(until)}
+            if listed == stays and (not self.tables or {(one.receipt_no, one.amount) for one in seen} == wanted):
+                return
+            time.sleep(0.01)
+        raise AssertionError("the host never showed it")
+
+    @property
+    def tables(self) -> bool:
+        return self.way not in ("http", "folder")
 
 
 @pytest.fixture
@@ -70,18 +100,76 @@ def lot() -> LotProfile:
     return profile.load(SEED_LOT)
 
 
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[databases.PostgreSqlServer]:
+    yield from databases.postgresql()
+
+
+@pytest.fixture(scope="session")
+def firebird() -> Iterator[databases.FirebirdServer]:
+    yield from databases.firebird()
+
+
+POSTGRESQL = simtables.Dialect(
+    "TIMESTAMPTZ", lambda at: at, "%s", ("LOCK TABLE daiko_stays, daiko_fees, daiko_books, daiko_payments",)
+)
+FIREBIRD = simtables.Dialect("TIMESTAMP", lambda at: at.astimezone(ZoneInfo("Asia/Tokyo")).replace(tzinfo=None))
+
+
+def host_of(
+    way: str, world: World, lot: LotProfile, run_dir: Path, request: pytest.FixtureRequest
+) -> tuple[Any, DeviceTable, Any]:
+    """A host reached in one way, the device of a profile for it, and its database server if it has one."""
+    device = lot.device[0]
+    if way == "http":
+        served = serve(world, device, lot.exit, run_dir)
+        return served, msgspec.structs.replace(device, url=served.url, timeout_seconds=0.3), None
+    password = databases.PASSWORD if way in ("postgresql", "firebird") else ""
+    options = {"password": password} if password else {}
+    server = request.getfixturevalue(way) if password else None
+    if way == "postgresql":
+        served = simtables.serve(world, server.empty(), POSTGRESQL, server.connect)
+    elif way == "firebird":
+        url = server.empty()
+        served = simtables.serve(world, url, FIREBIRD, lambda: server.connect(url))
+    else:
+        served = serve(world, DeviceTable(id="host", family="host_link", url=f"{way}:///"), lot.exit, run_dir)
+    names = device.options.get("names")
+    made = DeviceTable(
+        id="host",
+        family="host_link",
+        url=served.url,
+        timeout_seconds=2.0,
+        options=options | ({"names": names} if names else {}),
+    )
+    return served, made, server
+
+
 @pytest.fixture
-def lane(lot: LotProfile, tmp_path: Path) -> Iterator[Lane]:
-    """A car has been in for 65 minutes: 600 yen are due."""
-    world = World(lot, tmp_path, now, seed=11)
-    ticket = world.arrive(minutes_ago=65).name
-    served = serve(world, lot.device[0], lot.exit, tmp_path)
-    device = msgspec.structs.replace(lot.device[0], url=served.url, timeout_seconds=0.3)
-    driver = create(device, (), now)
-    yield Lane(world, served, driver, Journal(world), ticket)
-    driver.close()
-    served.stop()
-    world.close()
+def lane_of(lot: LotProfile, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[str], Lane]]:
+    """Makes lanes: a car has been in for 65 minutes, 600 yen are due; how the host is reached is up to the test."""
+    made: list[Lane] = []
+
+    def make(way: str) -> Lane:
+        run_dir = tmp_path / way
+        world = World(lot, run_dir, now, seed=11)
+        ticket = world.arrive(minutes_ago=65).name
+        served, device, server = host_of(way, world, lot, run_dir, request)
+        lane = Lane(world, served, create(device, (), now), Journal(world), ticket, way, device, server)
+        made.append(lane)
+        return lane
+
+    yield make
+    for lane in made:
+        lane.driver.close()
+        lane.served.stop()
+        lane.world.close()
+
+
+@pytest.fixture
+def lane(lane_of: Callable[[str], Lane]) -> Lane:
+    """The host is reached over HTTP."""
+    return lane_of("http")
 
 
 @pytest.fixture

@@ -195,6 +195,28 @@ def test_cash_wins_also_between_the_look_and_the_booking(lane: Any) -> None:
     assert lane.references() == [""]
 
 
+def test_a_booking_of_ours_that_arrives_between_two_looks_is_ours(lane: Any) -> None:
+    """An earlier request was on its way for long: what is due now is nothing, because we paid it."""
+    look = lane.world.host_rate
+
+    def and_meanwhile(ticket: str) -> Any:
+        rate = look(ticket)
+        lane.world.host_rate = look
+        lane.world.host_pay(ticket, Yen(600), "DK-1002-1")
+        return rate
+
+    def late(ticket: str) -> Any:
+        lane.world.host_bookings = ask
+        found = ask(ticket)
+        lane.world.host_pay(ticket, Yen(600), "DK-1002-1")
+        return found
+
+    ask = lane.world.host_bookings
+    lane.world.host_rate, lane.world.host_bookings = and_meanwhile, late
+    assert isinstance(lane.settle(), base.Applied)
+    assert lane.references() == ["DK-1002-1"]
+
+
 @pytest.mark.parametrize("amount", [400, 800])
 def test_an_amount_that_is_not_due_is_not_booked(lane: Any, amount: int) -> None:
     outcome = lane.settle(amount)

@@ -103,3 +103,29 @@ def test_where_tickets_are_tickets_only_the_plates_beside_them_are_struck_out(la
     text = b"".join(bytes.fromhex(line) for line in lines).decode()
     assert "多摩" not in text
     assert lane.ticket in text
+
+
+@pytest.mark.parametrize("way", ["sqlite", "folder"])
+def test_tables_and_files_that_go_by_plates_leave_none_in_a_recording(tmp_path: Path, way: str) -> None:
+    lot = profile.load(SEED)
+    world = World(lot, tmp_path, now, seed=11)
+    world.arrive(plate="品川 330 あ 73-91", minutes_ago=65)
+    device = profile.DeviceTable(id="host", family="host_link", url=f"{way}:///", options={"names": "plate"})
+    served = serve(world, device, lot.exit, tmp_path)
+    recorder = Recorder(tmp_path / "wire.jsonl", now)
+    driver = create(msgspec.structs.replace(device, url=served.url), (), now, recorder)
+    (seen,) = driver.stays(soon())
+    assert (seen.ref.kind, seen.ref.name) == (NameKind.PLATE, PLATE)
+    served.faults.refuse_once = True
+    order = base.SettleOrder(seen.ref, Yen(600), "DK-1003-1", now(), 1, soon(), lambda raw, counter: None)
+    assert isinstance(driver.settle(order), base.Refused)
+    again = base.SettleOrder(seen.ref, Yen(600), "DK-1003-2", now(), 1, soon(), lambda raw, counter: None)
+    assert isinstance(driver.settle(again), base.Applied)
+    driver.who_settled(seen.ref, "DK-1003-2", soon())
+    driver.close()
+    served.stop()
+    world.close()
+    text = recorded(SimpleNamespace(wire=tmp_path / "wire.jsonl", close=recorder.close))
+    assert "DK-1003-2" in text
+    for word in (PLATE, "73-91", "品川", "till is closed"):
+        assert word not in text

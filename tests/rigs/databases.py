@@ -1,0 +1,201 @@
+"""Database servers that tests start: processes of their own, unprivileged, on a free port of 127.0.0.1.
+
+Neither is ours: what a driver is told by them is what it will be told in a lot.
+"""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+USER, PASSWORD = "daiko", "open sesame"
+PATIENCE = 25.0
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+class Server:
+    """A server with its folder. `start` and `stop` may be repeated; `end` removes everything."""
+
+    def __init__(self, name: str) -> None:
+        memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # else a busy disk holds up each commit
+        self.folder = Path(tempfile.mkdtemp(prefix=f"daiko-{name}-", dir=memory))
+        self.port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        nobody = pwd.getpwnam("nobody")
+        self.ids = {"user": nobody.pw_uid, "group": nobody.pw_gid} if os.geteuid() == 0 else {}
+        if self.ids:
+            os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
+        self.env = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LC_ALL": "C.UTF-8"}
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def run(self, *arguments: str, told: str = "") -> None:
+        """A program of the server's, as its user."""
+        subprocess.run(
+            arguments, input=told.encode(), cwd=self.folder, env=self.env, check=True, capture_output=True, **self.ids
+        )
+
+    def launch(self, *arguments: str) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                arguments, cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self.ids
+            )
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until and self._process.poll() is None:
+            with contextlib.suppress(Exception):
+                self.greet()
+                return
+            time.sleep(0.02)
+        raise RuntimeError((self.folder / "log").read_text(errors="replace")[-2000:])
+
+    def greet(self) -> None:
+        """Raises while the server does not serve yet."""
+        raise NotImplementedError
+
+    def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """End the process: at once, without a word to those who are connected."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.send_signal(how)
+            self._process.wait(PATIENCE)
+            self._process = None
+
+    def end(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class PostgreSqlServer(Server):
+    def __init__(self, programs: Path) -> None:
+        super().__init__("postgresql")
+        self._programs = programs
+        secret = self.folder / "secret"
+        secret.write_text(PASSWORD)
+        secret.chmod(0o644)
+        words = ("--auth=scram-sha-256", f"--pwfile={secret}", f"--username={USER}", "--no-sync", "--encoding=UTF8")
+        self.run(str(programs / "initdb"), "-D", str(self.folder / "data"), *words, "--locale=C")
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        settings = ("fsync=off", "listen_addresses=127.0.0.1", f"unix_socket_directories={self.folder}")
+        options = [word for setting in settings for word in ("-c", setting)]
+        where = ("-D", str(self.folder / "data"), "-p", str(self.port))
+        self.launch(str(self._programs / "postgres"), *where, *options)
+
+    def greet(self) -> None:
+        self.connect().close()
+
+    def connect(self) -> Any:
+        import psycopg
+
+        return psycopg.connect(self.url, password=PASSWORD, connect_timeout=5)
+
+    def do(self, *statements: str) -> list[Any]:
+        """Statements as the host's vendor gives them; returns the rows of the last."""
+        with self.connect() as connection:
+            for statement in statements:
+                done = connection.execute(statement)
+            return done.fetchall() if done.description else []
+
+    def empty(self) -> str:
+        """The address of a database without tables."""
+        self.do("DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+        return self.url
+
+
+class FirebirdServer(Server):
+    def __init__(self, program: Path) -> None:
+        super().__init__("firebird")
+        self._program = program
+        self._made = 0
+        # without encryption a test can see a commit go by
+        (self.folder / "firebird.conf").write_text(
+            f"RemoteServicePort = {self.port}\nRemoteBindAddress = 127.0.0.1\n"
+            f"SecurityDatabase = {self.folder}/security.fdb\nWireCrypt = Disabled\n"
+        )
+        (self.folder / "databases.conf").write_text("")
+        self.env |= {"FIREBIRD": str(self.folder), "FIREBIRD_LOCK": str(self.folder)}
+        self.run(
+            *("isql-fb", "-q", "-user", "SYSDBA"),
+            told=f"CREATE DATABASE '{self.folder}/security.fdb';\nCREATE USER {USER} PASSWORD '{PASSWORD}';\n"
+            f"CREATE USER SYSDBA PASSWORD '{PASSWORD}';\n"
+            f"CREATE DATABASE '{self.folder}/empty.fdb' DEFAULT CHARACTER SET UTF8;\n",
+        )
+        self.run("gfix", "-write", "async", "-user", "SYSDBA", str(self.folder / "empty.fdb"))
+        self.start()
+
+    def start(self) -> None:
+        self.launch(str(self._program))
+
+    def greet(self) -> None:
+        socket.create_connection(("127.0.0.1", self.port), 1).close()
+
+    def connect(self, url: str) -> Any:
+        from firebird.driver import connect
+
+        path = url.rpartition(":")[2].partition("/")[2]
+        return connect(f"127.0.0.1/{self.port}:{path}", user="SYSDBA", password=PASSWORD, charset="UTF8")
+
+    def do(self, url: str, *statements: str) -> list[Any]:
+        """Statements as the host's vendor gives them, each in a transaction; returns the rows of the last."""
+        found: list[Any] = []
+        with contextlib.closing(self.connect(url)) as connection:
+            for statement in statements:
+                with contextlib.closing(connection.cursor()) as cursor:
+                    cursor.execute(statement)
+                    found = cursor.fetchall() if cursor.description else []
+                connection.commit()
+        return found
+
+    def empty(self) -> str:
+        """The address of a database without tables."""
+        self._made += 1
+        file = self.folder / f"lot{self._made}.fdb"
+        shutil.copy(self.folder / "empty.fdb", file)
+        if self.ids:
+            os.chown(file, self.ids["user"], self.ids["group"])
+        return f"firebird://SYSDBA@127.0.0.1:{self.port}/{file}"
+
+
+def postgresql() -> Iterator[PostgreSqlServer]:
+    """A running server; skips where there is none to be had."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if not found:
+        pytest.skip("postgresql is not installed")
+    yield from _ended(PostgreSqlServer(found[-1].parent))
+
+
+def firebird() -> Iterator[FirebirdServer]:
+    """A running server; skips where there is none to be had."""
+    program = Path("/usr/sbin/firebird")
+    if not program.exists():
+        pytest.skip("firebird is not installed")
+    yield from _ended(FirebirdServer(program))
+
+
+def _ended(server: Any) -> Iterator[Any]:
+    try:
+        yield server
+    finally:
+        server.end()
