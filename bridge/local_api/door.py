@@ -1,7 +1,7 @@
 """Who may come in to the local API, and how it says no.
 
-In this order: exactly our Host (DNS rebinding), no Origin (a browser's page), the bearer token, JSON only, at most
-64 kB.
+In this order: exactly our Host (DNS rebinding), no Origin (a browser's page), the bearer token, a query in ASCII, JSON
+only, at most 64 kB.
 """
 
 import hmac
@@ -79,6 +79,8 @@ class Door:
         tokens = headers.get(b"authorization", [])
         if len(tokens) != 1 or not hmac.compare_digest(tokens[0], self._token):
             return _no(401, Code.UNAUTHORIZED, "the token is missing or wrong", _TOKEN_REMEDY)
+        if not scope["query_string"].isascii():  # RFC 3986, section 2: other bytes are percent-encoded
+            return _no(400, Code.BAD_MESSAGE, "the query is not ASCII")
         if scope["method"] in ("POST", "PUT", "PATCH"):
             return _body_refusal(headers)
         return None

@@ -18,6 +18,7 @@ pytestmark = [
 FOUND = {
     "local_api": [
         b"GET /v1/timeline?lot=1&sta\xff\xffy=\x00bay:7\n\n",  # a query that is not UTF-8 was a 500
+        b"GET /v1/timeline/?lot=2&st\xff&v\n\n",  # and so it was where a slash too many is answered by a redirect
     ],
 }
 
