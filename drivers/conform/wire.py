@@ -4,8 +4,6 @@ The driver is given `Splice.url` instead of the machine's own address. Serial li
 and machines that dial us go over loopback. What is not a line (a file, a table) cannot be spliced.
 """
 
-import contextlib
-import os
 import random
 import socket
 import sys
@@ -14,17 +12,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import urlsplit
 
+from drivers.conform.ends import DIAL, End, PortEnd, PtyEnd, SocketEnd
 from drivers.listening import Door
-from drivers.transport import LineSettings, Transport
+from drivers.transport import LineSettings
 from parking.errors import DaikoError, NotSent
 
 LOOK: Final = 0.002
 """Seconds for which each side is listened to in turn: what the splice adds to a line at most, each way."""
-DIAL: Final = 5.0
-CHUNK: Final = 4096
 BYTE_GAP: Final = 0.001
 """Between two bytes of a slow line. More than 1.5 characters would break a Modbus frame, by its specification."""
 NOISE: Final = 7
@@ -54,93 +51,6 @@ class Mishaps:
         left: int = getattr(self, name)
         setattr(self, name, max(0, left - 1))
         return left > 0
-
-
-class End(Protocol):
-    """One end of a line. `read` returns b"" when the time (seconds) is over; both raise OSError or DaikoError."""
-
-    def read(self, seconds: float) -> bytes:
-        """What has come."""
-        ...
-
-    def write(self, data: bytes) -> None:
-        """All of it."""
-        ...
-
-    def close(self) -> None:
-        """Idempotent."""
-        ...
-
-
-class _SocketEnd:
-    def __init__(self, connected: socket.socket) -> None:
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket = connected
-
-    def read(self, seconds: float) -> bytes:
-        self._socket.settimeout(seconds)
-        try:
-            data = self._socket.recv(CHUNK)
-        except TimeoutError:
-            return b""
-        if not data:
-            raise ConnectionResetError("closed")
-        return data
-
-    def write(self, data: bytes) -> None:
-        self._socket.settimeout(DIAL)
-        self._socket.sendall(data)
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._socket.close()
-
-
-class _PortEnd:
-    """The machine's own port, by the product's own transport."""
-
-    def __init__(self, url: str, settings: LineSettings) -> None:
-        self._port = Transport(url, settings)
-        self._port.write(b"", time.monotonic() + DIAL)  # opens it
-
-    def read(self, seconds: float) -> bytes:
-        return self._port.read_some(time.monotonic() + seconds)
-
-    def write(self, data: bytes) -> None:
-        self._port.write(data, time.monotonic() + DIAL)
-
-    def close(self) -> None:
-        self._port.close()
-
-
-class _PtyEnd:
-    """A pty whose path is a symlink, so that it can be pulled and plugged in again under the same name."""
-
-    def __init__(self, path: Path) -> None:
-        import tty  # POSIX only, as ptys are
-
-        self._master, self._other = os.openpty()
-        tty.setraw(self._other)  # and kept open: the line exists while nobody listens
-        fresh = path.with_name(f".{path.name}.new")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(os.ttyname(self._other))
-        fresh.replace(path)
-        self._path = path
-
-    def read(self, seconds: float) -> bytes:
-        import select
-
-        return os.read(self._master, CHUNK) if select.select([self._master], [], [], seconds)[0] else b""
-
-    def write(self, data: bytes) -> None:
-        while data:
-            data = data[os.write(self._master, data) :]
-
-    def close(self) -> None:
-        self._path.unlink(missing_ok=True)
-        for descriptor in (self._other, self._master):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
 
 
 Pair = tuple[End, End]
@@ -294,7 +204,7 @@ class _Dialled(Splice):
         except TimeoutError:
             return None
         try:
-            return _SocketEnd(caller), _PortEnd(self._target, LineSettings())
+            return SocketEnd(caller), PortEnd(self._target, LineSettings())
         except DaikoError:
             caller.close()
             raise
@@ -321,7 +231,7 @@ class _Called(Splice):
         except NotSent:
             return None
         try:
-            return _SocketEnd(socket.create_connection(("127.0.0.1", self._near), DIAL)), _SocketEnd(machine)
+            return SocketEnd(socket.create_connection(("127.0.0.1", self._near), DIAL)), SocketEnd(machine)
         except OSError:
             machine.close()
             raise
@@ -336,8 +246,8 @@ class _Serial(Splice):
         super().__init__(str(self._path))
 
     def _serve(self) -> None:
-        far = _PortEnd(self._device, self._settings)
-        near = _PtyEnd(self._path)
+        far = PortEnd(self._device, self._settings)
+        near = PtyEnd(self._path)
         self._there.set()
         self._pass(near, far)
 
