@@ -4,7 +4,6 @@ Used by simulated lots only. The pty is not paced: bytes arrive at once.
 """
 
 import contextlib
-import os
 import select
 import threading
 import time
@@ -18,6 +17,7 @@ from drivers.cctalk_coin.options import options_of
 from drivers.cctalk_coin.simhost import Faults, Host
 from drivers.cctalk_coin.simline import Bus
 from drivers.profile import DeviceTable, ExitTable
+from drivers.pseudo_terminal import PseudoTerminal
 from drivers.simlot.world import World
 
 TICK: Final = 0.002
@@ -29,53 +29,32 @@ class _Line(threading.Thread):
     def __init__(self, path: Path, host: Host) -> None:
         super().__init__(name=f"cctalk {path.name}", daemon=True)
         self.ended = threading.Event()
-        self._path, self._host, self._faults = path, host, host.faults
+        self._line, self._host, self._faults = PseudoTerminal(path), host, host.faults
         self._bus = Bus(host.faults)
-        self._master = self._other_end = -1
-        self._plug()
+        self._line.plug()
 
     def run(self) -> None:
         """Serve until stopped."""
-        plugged = True
         while not self.ended.is_set():
             wanted = not self._faults.unplugged
-            if plugged and not wanted:
-                self._unplug()
-            elif wanted and not plugged:
-                self._plug()
-            plugged = wanted
-            if plugged:
-                self._serve()
-            else:
+            if not wanted:
+                self._line.unplug()
                 self._host.step(time.monotonic())
                 self.ended.wait(TICK)
-        if plugged:
-            self._unplug()
+                continue
+            self._line.plug()
+            self._serve()
+        self._line.unplug()
 
     def _serve(self) -> None:
-        ready, _, _ = select.select([self._master], [], [], TICK)
+        ready, _, _ = select.select([self._line.descriptor], [], [], TICK)
         now = time.monotonic()
         if ready:
-            self._bus.we_say(os.read(self._master, 4096), now)
+            self._bus.we_say(self._line.read(), now)
         self._host.hear(self._bus.for_host(now), now)
         self._bus.host_says(self._host.step(now), now)
         if raw := self._bus.for_us(now):
-            os.write(self._master, raw)
-
-    def _plug(self) -> None:
-        import tty  # POSIX only, as ptys are
-
-        self._master, self._other_end = os.openpty()
-        tty.setraw(self._other_end)
-        fresh = self._path.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(os.ttyname(self._other_end))
-        fresh.replace(self._path)
-
-    def _unplug(self) -> None:
-        self._path.unlink(missing_ok=True)
-        os.close(self._other_end)
-        os.close(self._master)
+            self._line.write(raw)
 
 
 @dataclass(frozen=True, slots=True)

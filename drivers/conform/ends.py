@@ -1,13 +1,13 @@
 """The ends of a spliced line: a socket, the machine's own port, a pty."""
 
 import contextlib
-import os
 import select
 import socket
 import time
 from pathlib import Path
 from typing import Final, Protocol
 
+from drivers.pseudo_terminal import PseudoTerminal
 from drivers.transport import LineSettings, Transport
 
 DIAL: Final = 5.0
@@ -83,32 +83,21 @@ class PortEnd:
 
 
 class PtyEnd:
-    """A pty whose path is a symlink, so that it can be pulled and plugged in again under the same name."""
+    """A pty that is pulled when this ends."""
 
     def __init__(self, path: Path) -> None:
         """Plug it in."""
-        import tty  # POSIX only, as ptys are
-
-        self._master, self._other = os.openpty()
-        tty.setraw(self._other)  # and kept open: the line exists while nobody listens
-        fresh = path.with_name(f".{path.name}.new")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(os.ttyname(self._other))
-        fresh.replace(path)
-        self._path = path
+        self._line = PseudoTerminal(path)
+        self._line.plug()
 
     def read(self, seconds: float) -> bytes:
         """What has come."""
-        return os.read(self._master, CHUNK) if select.select([self._master], [], [], seconds)[0] else b""
+        return self._line.read() if select.select([self._line.descriptor], [], [], seconds)[0] else b""
 
     def write(self, data: bytes) -> None:
         """All of it."""
-        while data:
-            data = data[os.write(self._master, data) :]
+        self._line.write(data)
 
     def close(self) -> None:
         """Idempotent."""
-        self._path.unlink(missing_ok=True)
-        for descriptor in (self._other, self._master):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        self._line.unplug()

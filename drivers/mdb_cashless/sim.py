@@ -16,6 +16,7 @@ from typing import Final
 from drivers.mdb_cashless.options import options_of
 from drivers.mdb_cashless.simbench import Bench, Faults
 from drivers.profile import DeviceTable, ExitTable
+from drivers.pseudo_terminal import PseudoTerminal
 from drivers.simlot.world import World
 
 POLL: Final = 0.004
@@ -32,8 +33,7 @@ class PtyLine(threading.Thread):
         self.ended = threading.Event()
         self.cycles = 0
         """Counts what it has gone through; a fault that was cleared before two more of them has no effect any more."""
-        self._path, self._bench = path, bench
-        self._master = self._other_end = -1
+        self._line, self._bench = PseudoTerminal(path), bench
         self._plug()
 
     def run(self) -> None:
@@ -43,11 +43,11 @@ class PtyLine(threading.Thread):
                 self._replug()
             self._put(self._bench.cycle(self._hear(), time.monotonic()))
             self.cycles += 1
-        self._unplug()
+        self._line.unplug()
 
     def _replug(self) -> None:
         """The line is away for a moment, or as long as it stays unplugged."""
-        self._unplug()
+        self._line.unplug()
         self._bench.lose_power()
         end = time.monotonic() + REPLUG
         while (self._bench.faults.unplugged or time.monotonic() < end) and not self.ended.wait(POLL):
@@ -55,26 +55,14 @@ class PtyLine(threading.Thread):
         self._plug()
 
     def _plug(self) -> None:
-        import tty  # POSIX only, as ptys are
-
-        self._master, self._other_end = os.openpty()
-        tty.setraw(self._other_end)  # and kept open: the line exists while nobody listens
-        os.set_blocking(self._master, False)
-        fresh = self._path.with_name(f".{self._path.name}.new")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(os.ttyname(self._other_end))
-        fresh.replace(self._path)
-
-    def _unplug(self) -> None:
-        self._path.unlink(missing_ok=True)
-        os.close(self._other_end)
-        os.close(self._master)
+        self._line.plug()
+        os.set_blocking(self._line.descriptor, False)
 
     def _hear(self) -> bytes:
         """What the program has written by now; waits for one bus cycle."""
         with contextlib.suppress(BlockingIOError):
-            if select.select([self._master], [], [], POLL)[0]:
-                return os.read(self._master, 4096)
+            if select.select([self._line.descriptor], [], [], POLL)[0]:
+                return self._line.read()
         return b""
 
     def _put(self, raw: bytes) -> None:
@@ -82,7 +70,7 @@ class PtyLine(threading.Thread):
         pace = self._bench.faults.byte_us / 1_000_000
         for piece in [raw[at : at + 1] for at in range(len(raw))] if pace else [raw]:
             with contextlib.suppress(BlockingIOError):
-                os.write(self._master, piece)
+                os.write(self._line.descriptor, piece)
             if pace:
                 self.ended.wait(pace)
 

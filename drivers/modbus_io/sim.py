@@ -6,7 +6,6 @@ is delivered at an absolute deadline. Faults are switched by attribute while it 
 
 import contextlib
 import logging
-import os
 import selectors
 import socket
 import threading
@@ -21,6 +20,7 @@ from drivers.modbus_io.pdu import Request, WriteMany, WriteOne
 from drivers.modbus_io.profiles import Framing, Profile, profile_of, seen_exits
 from drivers.modbus_io.simboard import Board, World
 from drivers.profile import DeviceTable, ExitTable
+from drivers.pseudo_terminal import PseudoTerminal
 
 log = logging.getLogger(__name__)
 
@@ -126,52 +126,42 @@ class _PtyWire(_Wire):
 
     def __init__(self, path: Path, slave: Slave, profile: Profile) -> None:
         super().__init__(f"modbus {path.name}", slave.faults)
-        self._path = path
+        self._line = PseudoTerminal(path)
         self._slave = slave
         self._codec = RtuCodec(Side.SLAVE, profile.unit)
         self._char = profile.line.seconds_per_char
-        self._master = self._other_end = -1
         self._began: float | None = None
         self.plug()
 
     @property
     def url(self) -> str:
         """Where the line is."""
-        return str(self._path)
+        return str(self._line.path)
 
     def plug(self) -> None:
-        """A new pty; the symlink moves over to it atomically."""
-        import tty  # POSIX only, as ptys are; on Windows this module serves TCP
-
-        self._master, self._other_end = os.openpty()
-        tty.setraw(self._other_end)  # and kept open: the line exists while nobody listens
+        """The line is there again; what was half said on it is forgotten."""
+        self._line.plug()
         self._codec.reset()
         self._began = None
-        fresh = self._path.with_name(f".{self._path.name}.new")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(os.ttyname(self._other_end))
-        fresh.replace(self._path)
 
     def unplug(self) -> None:
-        """Take the pty away: who has it open gets an I/O error."""
-        self._path.unlink(missing_ok=True)
-        os.close(self._other_end)
-        os.close(self._master)
+        """Who has it open gets an I/O error."""
+        self._line.unplug()
 
     def serve_some(self) -> None:
         """Serve what comes within a tick, each request after its wire time."""
-        if not _readable(self._master, TICK):
+        if not _readable(self._line.descriptor, TICK):
             self._began = None
             return
         began = self._began = self._began or time.monotonic()
-        for frame in self._codec.feed(os.read(self._master, 4096)):
+        for frame in self._codec.feed(self._line.read()):
             heard_at = began + len(self._codec.encode(frame)) * self._char
             _sleep_until(heard_at)
             self._began = None
             raw = self._slave.respond(frame, self._codec)
             if raw is not None:
                 _sleep_until(max(heard_at, time.monotonic() - 0.001) + len(raw) * self._char)
-                os.write(self._master, raw)
+                self._line.write(raw)
 
 
 class _TcpWire(_Wire):

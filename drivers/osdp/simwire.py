@@ -4,13 +4,14 @@ Used by drivers.osdp.sim only.
 """
 
 import contextlib
-import os
 import select
 import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
+
+from drivers.pseudo_terminal import PseudoTerminal
 
 TICK: Final = 0.02
 """Seconds after which a switched fault is noticed on an idle line."""
@@ -89,44 +90,34 @@ class Wire(Protocol):
 
 
 class PtyWire:
-    """A pty; its path is a symlink that survives unplugging."""
+    """A pty."""
 
     def __init__(self, path: Path) -> None:
         """Plugged at once."""
-        self._path = path
-        self._master = self._other_end = -1
+        self._line = PseudoTerminal(path)
         self.plug()
 
     @property
     def url(self) -> str:
         """Its path."""
-        return str(self._path)
+        return str(self._line.path)
 
     def plug(self) -> None:
-        """A new pty; the symlink moves over to it atomically."""
-        import tty  # POSIX only, as ptys are; on Windows machines are simulated by TCP
-
-        self._master, self._other_end = os.openpty()
-        tty.setraw(self._other_end)  # and kept open: the line exists while nobody listens
-        fresh = self._path.with_name(f".{self._path.name}.new")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(os.ttyname(self._other_end))
-        fresh.replace(self._path)
+        """The line is there."""
+        self._line.plug()
 
     def unplug(self) -> None:
-        """Take the pty away: who has it open gets an I/O error."""
-        self._path.unlink(missing_ok=True)
-        os.close(self._other_end)
-        os.close(self._master)
+        """Who has it open gets an I/O error."""
+        self._line.unplug()
 
     def read(self, seconds: float) -> bytes:
         """What comes within that time."""
-        ready, _, _ = select.select([self._master], [], [], seconds)
-        return os.read(self._master, 4096) if ready else b""
+        ready, _, _ = select.select([self._line.descriptor], [], [], seconds)
+        return self._line.read() if ready else b""
 
     def write(self, raw: bytes) -> None:
         """Say something."""
-        os.write(self._master, raw)
+        self._line.write(raw)
 
 
 class TcpWire:

@@ -4,7 +4,6 @@ Used by simulated lots only. A relay that closes opens its exit once; one that s
 on its USB cable: unplugged, its relays fall, unless it has power of its own. Faults are switched while it runs.
 """
 
-import os
 import select
 import threading
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from drivers.profile import DeviceTable, ExitTable
+from drivers.pseudo_terminal import PseudoTerminal
 from drivers.simlot.world import World
 from drivers.usb_relay.codec import SIZE, Ask, BoardEar, Stands, Switch, encode
 from drivers.usb_relay.options import Options, options_of
@@ -105,36 +105,33 @@ class _Line(threading.Thread):
     def __init__(self, path: Path, relays: Relays, options: Options, faults: Faults) -> None:
         super().__init__(name=f"usb relay {path.name}", daemon=True)
         self.ended = threading.Event()
-        self._path, self._relays, self._faults = path, relays, faults
+        self._line, self._relays, self._faults = PseudoTerminal(path), relays, faults
         self._char = options.line.seconds_per_char
         self._ear = BoardEar()
-        self._master = self._other_end = -1
-        self._plug()
+        self._line.plug()
 
     def run(self) -> None:
         """Serve until stopped."""
-        plugged = True
         while not self.ended.is_set():
             wanted = not self._faults.unplugged
-            if plugged and not wanted:
-                self._unplug()
+            if self._line.plugged and not wanted:
+                self._line.unplug()
                 self._relays.power_off()
-            elif wanted and not plugged:
-                self._plug()
-            plugged = wanted
+            elif wanted and not self._line.plugged:
+                self._line.plug()
+                self._ear = BoardEar()
             self._relays.step()
-            if plugged:
+            if wanted:
                 self._serve()
             else:
                 self.ended.wait(TICK)
-        if plugged:
-            self._unplug()
+        self._line.unplug()
 
     def _serve(self) -> None:
-        if not select.select([self._master], [], [], TICK)[0]:
+        if not select.select([self._line.descriptor], [], [], TICK)[0]:
             return
         heard_at = time.monotonic()
-        for word in self._ear.feed(os.read(self._master, 4096)):
+        for word in self._ear.feed(self._line.read()):
             heard_at += self._char * (SIZE if isinstance(word, Switch) else 1)
             time.sleep(max(0.0, heard_at - time.monotonic()))
             said = self._relays.hear(word)
@@ -142,23 +139,7 @@ class _Line(threading.Thread):
                 return
             if said:
                 time.sleep(self._char * len(said))
-                os.write(self._master, said)
-
-    def _plug(self) -> None:
-        import tty  # POSIX only, as ptys are
-
-        self._master, self._other_end = os.openpty()
-        tty.setraw(self._other_end)  # and kept open: the line exists while nobody listens
-        self._ear = BoardEar()
-        fresh = self._path.with_name(f".{self._path.name}.new")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(os.ttyname(self._other_end))
-        fresh.replace(self._path)
-
-    def _unplug(self) -> None:
-        self._path.unlink(missing_ok=True)
-        os.close(self._other_end)
-        os.close(self._master)
+                self._line.write(said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import select
 import socket
 import threading
@@ -16,6 +15,7 @@ from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from drivers.profile import DeviceTable, ExitTable
+from drivers.pseudo_terminal import PseudoTerminal
 from drivers.zvt_terminal.codec import NAK, Apdu, SerialFraming
 from drivers.zvt_terminal.ecr import Ecr, Faults, Station, StoppedError
 from drivers.zvt_terminal.line import Line, SerialLine
@@ -112,47 +112,34 @@ class _PtyWire(_Wire):
 
     def __init__(self, path: Path, faults: Faults, ended: threading.Event) -> None:
         super().__init__(faults, ended)
-        self._path = path
-        self._master = self._other_end = -1
+        self._line = PseudoTerminal(path)
 
     @property
     def url(self) -> str:
         """Where the terminal finds the line."""
-        return str(self._path)
+        return str(self._line.path)
 
     def descriptor(self) -> int:
         """The end that is ours."""
-        return self._master
+        return self._line.descriptor
 
     def take(self) -> bytes:
         """What has come."""
-        return os.read(self._master, 4096)
+        return self._line.read()
 
     def put(self, data: bytes) -> None:
         """Send."""
-        os.write(self._master, data)
+        self._line.write(data)
 
     def plug(self) -> None:
-        """A new pty; the symlink moves over to it atomically."""
-        import tty  # POSIX only, as ptys are; on Windows the machine dials by TCP
-
-        if self.plugged:
-            return
-        self._master, self._other_end = os.openpty()
-        tty.setraw(self._other_end)  # and kept open: the line exists while nobody listens
-        fresh = self._path.with_name(f".{self._path.name}.new")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(os.ttyname(self._other_end))
-        fresh.replace(self._path)
+        """The line is there."""
+        self._line.plug()
         self.plugged = True
 
     def unplug(self) -> None:
-        """Take the pty away: who has it open gets an I/O error."""
-        if self.plugged:
-            self.plugged = False
-            self._path.unlink(missing_ok=True)
-            os.close(self._other_end)
-            os.close(self._master)
+        """Who has it open gets an I/O error."""
+        self.plugged = False
+        self._line.unplug()
 
 
 class _TcpWire(_Wire):
