@@ -29,6 +29,7 @@ from msgspec.structs import replace
 from bridge.worker import PortWorker, Urgency
 from drivers.base import ReleaseOrder, Target
 from drivers.cctalk_coin import codec as cctalk
+from drivers.line_settings import LineSettings
 from drivers.mdb_cashless import block as mdb_bus
 from drivers.mdb_cashless import codec as mdb
 from drivers.mdb_cashless import words
@@ -41,7 +42,6 @@ from drivers.modbus_io.pdu import Bits, Function, Read, Request, WriteOne
 from drivers.modbus_io.profiles import Framing
 from drivers.profile import DeviceTable, ExitTable
 from drivers.recorder import Direction
-from drivers.transport import LineSettings
 from drivers.usb_relay import codec as usb
 from drivers.zvt_terminal import codec as zvt
 from parking.desk import ExitKind, Position

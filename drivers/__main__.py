@@ -15,12 +15,13 @@ import msgspec
 from drivers import profile, registry
 from drivers.conform.command import COMMISSION, CONFORM, add_commission, add_conform
 from drivers.decode import DECODERS, decoder
+from drivers.line_settings import LineSettings
 from drivers.new.command import add_new, new
 from drivers.recorder import Direction, Recorder, read_back
 from drivers.replay import play
 from drivers.sniff import listen
 from drivers.stop_signal import StopSignal
-from drivers.transport import LineSettings, Transport
+from drivers.transport import Transport
 from parking.errors import Code, DaikoError, Environment
 
 BAD_INPUT: Final = 2

@@ -14,11 +14,12 @@ from urllib.parse import urlsplit
 from drivers import base
 from drivers.cctalk_coin import driver as cctalk_coin
 from drivers.host_link import driver as host_link
+from drivers.line_settings import LineSettings
 from drivers.mdb_cashless import driver as mdb_cashless
 from drivers.modbus_io import driver as modbus_io
 from drivers.osdp import driver as osdp
 from drivers.profile import DeviceTable, ExitTable
-from drivers.transport import LineSettings, Tap
+from drivers.transport import Tap
 from drivers.usb_relay import driver as usb_relay
 from drivers.zvt_terminal import driver as zvt_terminal
 from parking.errors import Code, Environment

@@ -24,12 +24,12 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import serial
 
+from drivers.line_settings import LineSettings
 from drivers.listening import Door
 from drivers.recorder import Direction
 from parking.errors import Code, DaikoError, Environment, NotSent, Uncertain
@@ -46,20 +46,6 @@ log = logging.getLogger(__name__)
 
 CHUNK: Final = 4096
 _PORT_ERRORS: Final = (OSError, _TERMIOS_ERROR)
-
-
-@dataclass(frozen=True, slots=True)
-class LineSettings:
-    """How characters look on a serial line; ignored by TCP. `parity` is N, E or O."""
-
-    baud: int = 9600
-    parity: str = "N"
-    stop_bits: int = 1
-
-    @property
-    def seconds_per_char(self) -> float:
-        """Wire time of one character: start bit, 8 data bits, parity if any, stop bits."""
-        return (9 + (self.parity != "N") + self.stop_bits) / self.baud
 
 
 class Tap(Protocol):

@@ -15,9 +15,10 @@ from drivers.cctalk_coin.account import Account, testimony, verdict
 from drivers.cctalk_coin.codec import HOST, Check, Codec
 from drivers.cctalk_coin.device import Acceptor, Period
 from drivers.cctalk_coin.options import options_of
+from drivers.line_settings import LineSettings
 from drivers.peripheral import Serving
 from drivers.profile import DeviceTable, ExitTable
-from drivers.transport import LineSettings, Tap, Transport
+from drivers.transport import Tap, Transport
 from parking.errors import Code, DaikoError, NotSent
 from parking.money import Yen
 from parking.outcome import Level

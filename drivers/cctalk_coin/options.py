@@ -7,8 +7,8 @@ import msgspec
 from drivers.cctalk_coin.codec import Check
 from drivers.cctalk_coin.coins import PLACES, mix
 from drivers.cctalk_coin.device import Settings
+from drivers.line_settings import LineSettings
 from drivers.profile import DeviceTable
-from drivers.transport import LineSettings
 from parking.errors import BadMessage, Code, Environment
 from parking.stay import NameKind, normalise
 

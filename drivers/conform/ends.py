@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 from typing import Final, Protocol
 
+from drivers.line_settings import LineSettings
 from drivers.pseudo_terminal import PseudoTerminal
-from drivers.transport import LineSettings, Transport
+from drivers.transport import Transport
 
 DIAL: Final = 5.0
 """Seconds that opening and writing may take."""

@@ -16,8 +16,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from drivers.conform.ends import DIAL, End, PortEnd, PtyEnd, SocketEnd
+from drivers.line_settings import LineSettings
 from drivers.listening import Door
-from drivers.transport import LineSettings
 from parking.errors import DaikoError, NotSent
 
 LOOK: Final = 0.002

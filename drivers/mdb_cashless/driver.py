@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from drivers import base
+from drivers.line_settings import LineSettings
 from drivers.mdb_cashless.codec import LineCodec, Side
 from drivers.mdb_cashless.device import Reader
 from drivers.mdb_cashless.options import DIALECTS, Options, options_of
@@ -19,7 +20,7 @@ from drivers.mdb_cashless.request import SETTLED, UNTOUCHED, Request, Stage
 from drivers.mdb_cashless.words import AskVersion, Version
 from drivers.peripheral import Serving
 from drivers.profile import DeviceTable, ExitTable
-from drivers.transport import LineSettings, Tap, Transport
+from drivers.transport import Tap, Transport
 from parking.errors import Code, Environment, NotSent, Uncertain
 from parking.outcome import Evidence, EvidenceKind, Level
 from parking.stay import StayRef

@@ -6,12 +6,12 @@ from typing import Annotated, Final
 
 import msgspec
 
+from drivers.line_settings import LineSettings
 from drivers.mdb_cashless.amounts import Amounts
 from drivers.mdb_cashless.device import Manner
 from drivers.mdb_cashless.qibixx import Qibixx
 from drivers.mdb_cashless.words import Dialect
 from drivers.profile import DeviceTable
-from drivers.transport import LineSettings
 from parking.errors import BadMessage, Code, Environment
 from parking.money import Yen
 from parking.stay import NameKind, normalise

@@ -11,12 +11,13 @@ from datetime import datetime
 from typing import Final
 
 from drivers.base import Capabilities, ExitState, Finding, Outcome, Refused, ReleaseOrder, Retry, Role, Stay, Target
+from drivers.line_settings import LineSettings
 from drivers.modbus_io import proof
 from drivers.modbus_io.line import Letter, Line
 from drivers.modbus_io.pdu import Bits, Failure, Function, Read, Reply, Trouble, Words
 from drivers.modbus_io.profiles import Framing, Profile, profile_of, seen_exits
 from drivers.profile import DeviceTable, ExitTable
-from drivers.transport import LineSettings, Tap
+from drivers.transport import Tap
 from parking.desk import Position
 from parking.errors import Code, DaikoError, Environment, NotSent, Uncertain
 from parking.outcome import Level

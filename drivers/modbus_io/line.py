@@ -11,10 +11,11 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from drivers.line_settings import LineSettings
 from drivers.modbus_io.codec import Codec, Frame, RtuCodec, Side, TcpCodec
 from drivers.modbus_io.pdu import Reply, Request, answer_to
 from drivers.modbus_io.profiles import Framing
-from drivers.transport import LineSettings, Tap, Transport
+from drivers.transport import Tap, Transport
 from parking.errors import Code, NotSent, Uncertain
 
 log = logging.getLogger(__name__)

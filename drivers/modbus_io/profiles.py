@@ -15,9 +15,9 @@ from typing import Annotated, Final
 
 import msgspec
 
+from drivers.line_settings import LineSettings
 from drivers.modbus_io.pdu import COIL_OFF, COIL_ON, Function, WriteOne
 from drivers.profile import DeviceTable, ExitTable
-from drivers.transport import LineSettings
 from parking.errors import Code, Environment
 
 FLASH_ON: Final = 0x0200

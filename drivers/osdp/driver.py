@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from drivers.base import Finding
+from drivers.line_settings import LineSettings
 from drivers.osdp.codec import BROADCAST, MARK, Codec, Frame, encode
 from drivers.osdp.cp import Answer
 from drivers.osdp.options import Outputs, settings_of
@@ -13,7 +14,7 @@ from drivers.osdp.outputs import OsdpOutputs
 from drivers.osdp.reader import OsdpReader
 from drivers.osdp.words import Command, Reply, identity
 from drivers.profile import DeviceTable, ExitTable
-from drivers.transport import LineSettings, Tap, Transport
+from drivers.transport import Tap, Transport
 from parking.errors import NotSent, Uncertain
 
 BAUDS: Final = (9600, 115200)

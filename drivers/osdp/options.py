@@ -7,10 +7,10 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from drivers.line_settings import LineSettings
 from drivers.osdp.secure import SCBK_D
 from drivers.osdp.words import Signal
 from drivers.profile import DeviceTable, ExitTable
-from drivers.transport import LineSettings
 from parking.errors import Code, Environment
 
 README: Final = "see drivers/osdp/README.md"

@@ -23,8 +23,9 @@ from drivers.base import (
     Target,
     Uncertain,
 )
+from drivers.line_settings import LineSettings
 from drivers.profile import DeviceTable, ExitTable
-from drivers.transport import LineSettings, Tap, Transport
+from drivers.transport import Tap, Transport
 from drivers.usb_relay.board import Board
 from drivers.usb_relay.codec import Ask, HostEar, Switch, encode
 from drivers.usb_relay.options import Options, options_of

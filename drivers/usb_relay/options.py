@@ -5,8 +5,8 @@ from typing import Annotated
 
 import msgspec
 
+from drivers.line_settings import LineSettings
 from drivers.profile import DeviceTable, ExitTable
-from drivers.transport import LineSettings
 from drivers.usb_relay.codec import RELAYS
 from parking.errors import Code, Environment
 

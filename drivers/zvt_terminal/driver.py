@@ -31,9 +31,10 @@ from drivers.base import (
     Testimony,
     Uncertain,
 )
+from drivers.line_settings import LineSettings
 from drivers.peripheral import Serving
 from drivers.profile import DeviceTable, ExitTable
-from drivers.transport import LineSettings, Tap, Transport
+from drivers.transport import Tap, Transport
 from drivers.zvt_terminal.approval import Approval, Charge, Delivery
 from drivers.zvt_terminal.device import Terminal
 from drivers.zvt_terminal.settings import Options, by_tcp, full_url, line_of, line_settings, options_of

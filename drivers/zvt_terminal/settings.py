@@ -5,8 +5,8 @@ from typing import Annotated, Final
 
 import msgspec
 
+from drivers.line_settings import LineSettings
 from drivers.profile import DeviceTable
-from drivers.transport import LineSettings
 from drivers.zvt_terminal.codec import TcpFraming
 from drivers.zvt_terminal.line import Line, SerialLine, TcpLine
 from parking.errors import BadMessage, Code, Environment

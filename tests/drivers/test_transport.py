@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from drivers.line_settings import LineSettings
 from drivers.recorder import Direction
-from drivers.transport import LineSettings, Transport
+from drivers.transport import Transport
 from parking.errors import Code, Environment, NotSent, Uncertain
 
 

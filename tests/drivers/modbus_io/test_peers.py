@@ -12,11 +12,11 @@ import msgspec
 import pytest
 
 from drivers.base import ReleaseOrder, Target
+from drivers.line_settings import LineSettings
 from drivers.modbus_io import driver
 from drivers.modbus_io.line import Line
 from drivers.modbus_io.pdu import COIL_ON, Function, Read, WriteOne
 from drivers.modbus_io.profiles import Framing
-from drivers.transport import LineSettings
 from parking import errors
 from parking.desk import Position
 from parking.errors import Code

@@ -9,11 +9,11 @@ from datetime import timedelta
 import pytest
 
 from drivers.base import Retry, Role
+from drivers.line_settings import LineSettings
 from drivers.modbus_io import driver
 from drivers.modbus_io.line import Line
 from drivers.modbus_io.pdu import Function, Read
 from drivers.modbus_io.profiles import Framing
-from drivers.transport import LineSettings
 from parking import errors
 from parking.desk import Position
 from parking.errors import Code
