@@ -17,8 +17,8 @@ from drivers.registry import family
 from parking.errors import NotSent
 from parking.stay import StayRef, normalise
 
-SILENCE: Final = 3.0
-"""Seconds of silence: more than machines that poll put up with."""
+SILENCE: Final = {Part.DESK: 3.0, Part.EXIT: 1.5, Part.HOST: 1.5}
+"""Seconds of silence: more than those put up with that poll us, and than an answer of the others may take."""
 LAST_WORDS: Final = 0.3
 """Seconds for which a killed bridge lives on after its intent, at most."""
 
@@ -125,7 +125,7 @@ def silence(bench: Bench) -> Found:
     before = bench.lot.taken(bench.subject, reference)
     first = bench.act(stay, reference=reference)
     wire.mishaps.deaf = True
-    time.sleep(SILENCE)
+    time.sleep(SILENCE[bench.subject.part])
     wire.mishaps.deaf = False
     bench.answers()
     later = bench.count(first.outcome, stay, reference, before, first.wanted)
