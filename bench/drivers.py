@@ -40,6 +40,8 @@ from drivers.modbus_io.codec import Frame, RtuCodec, Side, TcpCodec
 from drivers.modbus_io.line import Line, silence
 from drivers.modbus_io.pdu import Bits, Function, Read, Request, WriteOne
 from drivers.modbus_io.profiles import Framing
+from drivers.osdp import codec as osdp
+from drivers.osdp.words import Command, Reply
 from drivers.profile import DeviceTable, ExitTable
 from drivers.recorder import Direction
 from drivers.usb_relay import codec as usb
@@ -206,6 +208,8 @@ def cases() -> list[Case]:
     status = zvt.Apdu(0x040F, bytes.fromhex("2700040000000012000b0000420c1234560d11252912345678490392871001"))
     text = zvt.Apdu(0x06D1, b"\0" + b"TOTAL 1200 JPY  " * 15)
     vend, stands, switch = words.VendAsked("450", "12"), usb.Stands(1, True), usb.Switch(1, True)
+    act = osdp.Frame(1, Command.OUT, bytes((0, 5, 30, 0)), 3)
+    inputs = osdp.Frame(1, Reply.ISTATR, bytes(8), 3, is_reply=True)
     rtu, tcp = RtuCodec(Side.MASTER, 1), TcpCodec(Side.MASTER)
     summed, checked = cctalk.Codec(cctalk.Check.SUM, None), cctalk.Codec(cctalk.Check.CRC, None)
     serial, network, lines = zvt.SerialFraming(), zvt.TcpFraming(), mdb.LineCodec(Qibixx(), mdb.Side.READER)
@@ -219,6 +223,8 @@ def cases() -> list[Case]:
         Case("zvt serial, a result", lambda: serial.encode(status), lambda: zvt.SerialFraming().feed),
         Case("zvt serial, a long text", lambda: serial.encode(text), lambda: zvt.SerialFraming().feed),
         Case("zvt tcp, a result", lambda: network.encode(status), lambda: zvt.TcpFraming().feed),
+        Case("osdp, an act", lambda: osdp.encode(act), lambda: osdp.Codec().feed),
+        Case("osdp, inputs", lambda: osdp.encode(inputs), lambda: osdp.Codec().feed),
         Case("usb relay, commands", lambda: usb.encode(switch), lambda: usb.BoardEar().feed),
         Case("usb relay, answers", lambda: usb.encode(stands), lambda: usb.HostEar().feed),
     ]
