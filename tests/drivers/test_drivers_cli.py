@@ -266,7 +266,7 @@ def test_a_wrong_profile_is_one_clear_line(tmp_path: Path) -> None:
         (("sim", "nowhere.toml", "--run-dir", "/tmp"), "nowhere.toml: No such file or directory"),
         (("sim", "x.toml", "--run-dir", "/tmp", "--speed", "0"), "0 is not a positive number"),
         (("sim", "x.toml"), "--run-dir"),
-        ((), "sim | ports | probe | sniff | record | replay | conform | commission | new"),
+        ((), "sim | ports | families | probe | sniff | record | replay | conform | commission | new"),
     ],
 )
 def test_a_wrong_command_line_says_what_is_wrong(words: tuple[str, ...], message: str) -> None:
