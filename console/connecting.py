@@ -143,6 +143,11 @@ class State:
         return self.port.address if self.port is not None else address_of(self.typed)[0]
 
     @property
+    def ready(self) -> bool:
+        """Whether one may ask now. No port is asked before it is known who has it."""
+        return self.job is None and bool(self.families and self.url) and (self.ports is not None or "://" in self.url)
+
+    @property
     def fitting(self) -> tuple[FamilyRow, ...]:
         """The families that could speak there."""
         scheme = self.url.partition("://")[0].lower() if "://" in self.url else ""
@@ -170,12 +175,12 @@ class State:
 def advance(state: State, event: Event) -> State:
     """The state after an event. What comes when it makes no sense changes nothing."""
     match event:
-        case Choose() | Type() | Turn() | Narrow():
-            return _chosen(state, event)
+        case Choose() | Type() | Turn() | Narrow() if state.job is not Job.PROBE:
+            return replace(_chosen(state, event), findings=None)
         case Refresh() if state.job is None:
             job = Job.PORTS if state.families else Job.FAMILIES
             return replace(state, job=job, trouble=None, findings=None)
-        case Ask() if state.job is None and state.url:
+        case Ask() if state.ready:
             return replace(state, job=Job.PROBE, asking=None, trouble=None, findings=None)
         case Told(line) if state.job is Job.PROBE:
             return replace(state, asking=asking(line) or state.asking)
@@ -197,7 +202,8 @@ def _chosen(state: State, event: Choose | Type | Turn | Narrow) -> State:
         case Turn(by_address):
             return replace(state, by_address=by_address, family="")
         case Narrow(family):
-            return replace(state, family=family)
+            known = any(row.family == family for row in state.fitting)
+            return replace(state, family=family if known else "")
 
 
 def _answered(state: State, job: Job, answer: Answer) -> State:

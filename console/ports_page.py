@@ -42,7 +42,7 @@ class PortsPage(ConnectPage):
         self.by_address.clicked.connect(self._turned_to_address)
         self.refresh.clicked.connect(lambda: bench.take(Refresh()))
         self.table.itemSelectionChanged.connect(self._chose)
-        self.address.textEdited.connect(lambda text: bench.take(Type(text)))
+        self.address.textChanged.connect(lambda text: bench.take(Type(text)))
         self.show_state()
 
     def _lay_out(self) -> None:
@@ -91,8 +91,7 @@ class PortsPage(ConnectPage):
 
     def isComplete(self) -> bool:  # noqa: N802 - Qt's name
         """Whether there is something to ask, and nothing in the way."""
-        state = self.bench.state
-        return bool(state.url) and state.job is None and bool(state.families)
+        return self.bench.state.ready
 
     def show_state(self) -> None:
         """The ports as they were told last, and what is in the way."""

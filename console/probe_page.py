@@ -42,6 +42,7 @@ class ProbePage(ConnectPage):
 
     def initializePage(self) -> None:  # noqa: N802 - Qt's name
         """Offer the kinds that could speak at the address."""
+        self.bench.take(Stop())
         state = self.bench.state
         with QSignalBlocker(self.kinds):
             self.kinds.clear()

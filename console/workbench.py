@@ -40,6 +40,8 @@ class ToolRun(QObject):
         self._process.readyReadStandardError.connect(self._read_err)
         self._process.errorOccurred.connect(self._failed)
         self._process.finished.connect(self._finished)
+        self._process.finished.connect(self._process.deleteLater)
+        self.destroyed.connect(self._process.kill)  # a window that is torn down takes its tool along
 
     @property
     def process(self) -> int:
@@ -62,10 +64,7 @@ class ToolRun(QObject):
             (process.finished, self._finished),
         ):
             signal.disconnect(slot)
-        if process.state() is QProcess.ProcessState.NotRunning:
-            process.deleteLater()
-        else:
-            process.finished.connect(process.deleteLater)
+        if process.state() is not QProcess.ProcessState.NotRunning:
             process.kill()
         self.deleteLater()
 
@@ -85,6 +84,7 @@ class ToolRun(QObject):
 
     def _failed(self, error: QProcess.ProcessError) -> None:
         if error is QProcess.ProcessError.FailedToStart:
+            self._process.deleteLater()
             self._give_up(Failed(Failure.NOT_STARTED, self._process.errorString()))
 
     def _finished(self, code: int, status: QProcess.ExitStatus) -> None:
