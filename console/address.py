@@ -33,7 +33,9 @@ def address_of(typed: str) -> tuple[str, str]:
     except ValueError:
         return "", "port"
     problem = _problem(parts, port)
-    return ("", problem) if problem else (url, "")
+    if problem:
+        return "", problem
+    return parts.scheme + url[len(parts.scheme) :], ""  # in small letters, as the drivers know it
 
 
 def _problem(parts: SplitResult, port: int | None) -> str:

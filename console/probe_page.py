@@ -1,6 +1,6 @@
 """Second page of the wizard: asks what answers, says that this changes nothing, and where it would be noise."""
 
-from PySide6.QtCore import QSignalBlocker
+from PySide6.QtCore import QSignalBlocker, Qt
 from PySide6.QtWidgets import QComboBox, QProgressBar, QWizard
 
 from console.board import Board
@@ -26,6 +26,7 @@ class ProbePage(ConnectPage):
         self.bar.setTextVisible(False)
         self.bar.setRange(0, 0)  # nobody knows how long a machine takes
         self.status = label(wrap=True)
+        self.status.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         caption.setText(phrases("connect.kind"))
         caption.setBuddy(self.kinds)
         safe.setText(phrases("connect.safe", seconds=FAMILY_SECONDS))
@@ -62,6 +63,7 @@ class ProbePage(ConnectPage):
         if self.bench.state.findings is not None:
             return True
         self.bench.take(Ask())
+        self.status.setFocus()  # else it would be the button "back", and a second Enter would end what the first began
         return False
 
     def isComplete(self) -> bool:  # noqa: N802 - Qt's name
@@ -83,3 +85,4 @@ class ProbePage(ConnectPage):
         else:
             status = phrases("connect.starting" if runs else "connect.begin")
         self.status.setText(status)
+        name(self.status, status)

@@ -32,7 +32,7 @@ def _option(hint: str) -> tuple[str, object]:
     """The key and value of a hint; "" as key for what is no single plain value."""
     try:
         table = tomllib.loads(hint)
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # also a number or a list beyond all measure
         return "", None
     pairs = list(table.items())
     plain = len(pairs) == 1 and isinstance(pairs[0][1], str | int | float) and hint.strip().isprintable()

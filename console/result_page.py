@@ -11,6 +11,7 @@ from console.parts import across, button, label, name
 from console.ports_page import plain
 from console.profile_lines import profile_lines
 from console.workbench import Workbench
+from parking.errors import one_line
 
 
 class ResultPage(ConnectPage):
@@ -52,12 +53,12 @@ class ResultPage(ConnectPage):
         found = state.found
         self.say_title("connect.found" if found else "connect.not_found")
         if found:
-            text = phrases("connect.is", summary=self.kind(found.family), identity=found.identity)
+            text = phrases("connect.is", summary=self.kind(found.family), identity=one_line(found.identity))
             self.lines.setPlainText(profile_lines(found, state.url))
         else:
             text = phrases("connect.asked", url=state.url)
             rows = [
-                f"{self.kind(row.family)}\n    {' '.join((row.identity, *row.hints)).strip() or '–'}"
+                f"{self.kind(row.family)}\n    {one_line(' '.join((row.identity, *row.hints)).strip()) or '–'}"
                 for row in state.findings or ()
             ]
             self.lines.setPlainText("\n".join(rows))

@@ -107,7 +107,7 @@ def read(answer: Answer, kind: type[Row]) -> tuple[Row, ...] | Trouble:
         return _trouble(answer.err)
     try:
         return msgspec.json.decode(answer.out, type=tuple[kind, ...])  # type: ignore[valid-type]  # one of three structs
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return Trouble(Failure.UNREADABLE, detail=one_line(str(error)))
 
 

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QAbstractButton, QLabel, QWizard
+from PySide6.QtWidgets import QAbstractButton, QLabel, QWidget, QWizard
 from shiboken6 import isValid
 
 from console.connect_wizard import ConnectWizard
@@ -73,7 +73,7 @@ def closed():
 @pytest.fixture
 def wizard(console, qtbot):
     """The wizard, once the ports are listed."""
-    qtbot.keyClick(console.window, Qt.Key.Key_F10)
+    press_f10(console, qtbot)
     it = console.window.dialog
     assert isinstance(it, ConnectWizard)
     settle(it, qtbot)
@@ -82,15 +82,26 @@ def wizard(console, qtbot):
         it.done(0)
 
 
+def activate(window: QWidget, qtbot) -> None:
+    """Keys reach only an active window; offscreen nobody else makes it one."""
+
+    def active() -> bool:
+        window.activateWindow()
+        return window.isActiveWindow()
+
+    qtbot.waitUntil(active)
+
+
+def press_f10(console, qtbot) -> None:
+    activate(console.frame, qtbot)
+    qtbot.keyClick(console.window, Qt.Key.Key_F10)
+
+
 def settle(it: ConnectWizard, qtbot) -> None:
     """Wait until the ports are listed and keys reach it."""
     qtbot.waitUntil(lambda: it.bench.state.job is None and it.bench.state.ports is not None, timeout=PATIENCE)
 
-    def active() -> bool:
-        it.activateWindow()
-        return it.isActiveWindow()
-
-    qtbot.waitUntil(active)
+    activate(it, qtbot)
 
 
 def aim(wizard, qtbot, address: str) -> None:
@@ -200,6 +211,8 @@ def test_while_it_asks_it_says_who_is_asked_and_esc_ends_the_process(wizard, sil
     assert not wizard.button(NEXT).isEnabled()
     process = wizard.bench.run.process
     assert not gone(process)
+    qtbot.keyClick(wizard.focusWidget(), Qt.Key.Key_Return)  # of somebody who cannot wait
+    assert (wizard.currentPage(), wizard.bench.state.job) == (wizard.probe, Job.PROBE)
     qtbot.keyClick(wizard, Qt.Key.Key_Escape)
     assert (wizard.bench.state.job, wizard.bench.run) == (None, None)
     assert wizard.isVisible()  # the first Esc ends the asking, the next one the wizard
@@ -363,7 +376,7 @@ def test_where_operators_are_only_an_installer_may(guarded, console, qtbot):
             signed = SignedIn(session=f"s-{role}", operator="田中", role=role, idle_seconds=300)
             console.board.begin_session(signed)
         assert entry.isVisible() is (role is OperatorRole.INSTALLER)
-        qtbot.keyClick(console.window, Qt.Key.Key_F10)
+        press_f10(console, qtbot)
         assert (console.window.dialog is not None) is (role is OperatorRole.INSTALLER)
     console.window.dialog.done(0)
     console.board.end_session()
@@ -379,7 +392,7 @@ def test_where_nobody_has_a_pin_everybody_may(live, qtbot):
 @pytest.mark.parametrize("language", Language)
 def test_it_speaks_the_language_of_the_window_and_every_part_has_a_name(console, lot, qtbot, language):
     console.board.speak(language)
-    qtbot.keyClick(console.window, Qt.Key.Key_F10)
+    press_f10(console, qtbot)
     wizard = console.window.dialog
     settle(wizard, qtbot)
     aim(wizard, qtbot, lot["gate"])

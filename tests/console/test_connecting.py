@@ -73,6 +73,7 @@ def listed(*ports: PortRow) -> State:
         ("socket://192.168.1.20:502", "socket://192.168.1.20:502"),
         ("  192.168.1.20:502 ", "socket://192.168.1.20:502"),
         ("１９２．１６８．１．２０：５０２", "socket://192.168.1.20:502"),
+        ("SOCKET://192.168.1.20:502", "socket://192.168.1.20:502"),
         ("relay-1.lan:502", "socket://relay-1.lan:502"),
         ("[fe80::1]:502", "socket://[fe80::1]:502"),
         ("http://192.168.1.30", "http://192.168.1.30"),
@@ -163,6 +164,7 @@ def test_the_rows_are_those_of_the_tools():
         (Answer(3, b"[]", "what"), Failure.BROKEN),
         (Answer(2, b"", "usage: x\npython -m drivers: error: unrecognized arguments: --json\n"), Failure.BROKEN),
         (Answer(0, b"nonsense", ""), Failure.UNREADABLE),
+        (Answer(0, b'[{"url": "COM3", "more": ' + b"[" * 100_000, ""), Failure.UNREADABLE),
         (Answer(0, b"{}", ""), Failure.UNREADABLE),
         (Answer(0, b'[{"url": 3}]', ""), Failure.UNREADABLE),
         (Answer(0, b"[{}]", ""), Failure.UNREADABLE),
@@ -356,6 +358,14 @@ def test_a_hint_about_the_device_itself_is_no_option_and_one_for_people_is_a_com
     device = device_of(lines)
     assert (device.url, device.options) == ("http://10.0.0.1:80", {})
     assert lines.splitlines()[-1] == "# facility and api_key: ask the host's operator"
+
+
+@pytest.mark.parametrize(
+    "hint", ["a = " + "[" * 10_000, "a = " + "9" * 5_000, "a = 'x'\nb = 1", "a = {b = 1}", "[roles]"]
+)
+def test_a_hint_that_is_no_plain_value_stays_a_comment(hint):
+    lines = profile_lines(FindingRow(family="modbus_io", answered=True, hints=(hint,)), "COM3")
+    assert device_of(lines).options == {}
 
 
 HINT = st.one_of(
