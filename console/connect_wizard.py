@@ -64,3 +64,4 @@ class ConnectWizard(QWizard):
     def _changed(self) -> None:
         if self._bench.state.findings is not None and self.currentPage() is self.probe:
             self.next()
+            self.outcome.copy.setFocus()  # an Enter too many copies; it does not close what has just been found

@@ -20,6 +20,7 @@ from console.connecting import Choose, Refresh, Turn, Type
 from console.parts import across, button, label, name
 from console.toolbox import PortRow
 from console.workbench import Workbench
+from parking.errors import one_line
 
 COLUMNS: Final = ("port", "what", "usb", "use")
 
@@ -42,6 +43,7 @@ class PortsPage(ConnectPage):
         self.by_address.clicked.connect(self._turned_to_address)
         self.refresh.clicked.connect(lambda: bench.take(Refresh()))
         self.table.itemSelectionChanged.connect(self._chose)
+        self.table.cellClicked.connect(lambda _row, _column: self._chose())  # back from an address to the same port
         self.address.textChanged.connect(lambda text: bench.take(Type(text)))
         self.show_state()
 
@@ -120,7 +122,7 @@ class PortsPage(ConnectPage):
             for at, row in enumerate(ports):
                 usb = " ".join(part for part in (row.vid_pid, row.serial_number) if part)
                 for column, text in enumerate((row.url, row.description, usb, self._use(row))):
-                    item = QTableWidgetItem(text)
+                    item = QTableWidgetItem(one_line(text))
                     item.setToolTip(row.stable if column == 0 else text)
                     self.table.setItem(at, column, item)
             self.table.clearSelection()

@@ -29,6 +29,7 @@ class ResultPage(ConnectPage):
         self.lines.setFont(fixed)
         self.lines.setTabChangesFocus(True)
         self.copy = button()
+        self.copy.setAutoDefault(True)
         self.copied = label("quiet")
         self.steps = label(wrap=True)
         self.steps.setTextInteractionFlags(

@@ -144,7 +144,8 @@ def test_a_machine_is_found_by_its_address_with_the_lines_for_the_profile(wizard
     device = msgspec.convert(table, DeviceTable)
     assert (device.family, device.url, device.options) == ("modbus_io", lot["gate"], {"framing": "tcp", "unit": 1})
     assert "commission --profile" in page.steps.text()
-    page.copy.click()
+    qtbot.keyClick(wizard.focusWidget(), Qt.Key.Key_Return)  # one Enter too many copies, and closes nothing
+    assert wizard.currentPage() is page
     assert QGuiApplication.clipboard().text() == page.lines.toPlainText()
     assert page.copied.text() == "コピーしました。"
     assert lot["history"].read_bytes() == before  # asking has moved nothing
@@ -311,6 +312,11 @@ def test_a_port_of_the_bridge_is_left_alone_and_the_reason_given(console, bench,
     assert "minicom (process 8)" in shown[1]
     assert "sudo usermod -aG dialout $USER" in shown[2]
     assert "/dev/serial/by-id/usb-x" in shown[3]
+    page.by_address.click()
+    assert not wizard.button(NEXT).isEnabled()
+    cell = table.visualItemRect(table.item(3, 0)).center()
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=cell)  # it is selected already
+    assert wizard.button(NEXT).isEnabled()
     page.by_address.click()
     qtbot.keyClicks(page.address, "/dev/ttyUSB0")
     assert "ブリッジを止めることはありません" in page.address_note.text()
