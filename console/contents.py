@@ -15,7 +15,7 @@ from console.exits_rail import ExitsRail
 from console.glyphs import paint_alarm
 from console.header import Header
 from console.parts import across, button, down, name
-from console.selection import in_doubt, stay_for, todo
+from console.selection import in_doubt, may_connect, stay_for, todo
 from console.state import State
 from console.stays_page import StaysPage
 from console.strips import Banner, NoticeStrip, StatusStrip
@@ -102,6 +102,9 @@ class Contents(QWidget):
         self._code.clicked.connect(self._ask_code)
         side.addWidget(self._code)
         side.addStretch(1)
+        self.connect_machine = button("page")
+        self.connect_machine.clicked.connect(self._connect_machine)
+        side.addWidget(self.connect_machine)
         self._help = button("page")
         self._help.clicked.connect(self._show_help)
         side.addWidget(self._help)
@@ -127,6 +130,7 @@ class Contents(QWidget):
         bind("F6", lambda: self.show_page(TODO))
         bind("F7", lambda: self.show_page(DOUBTS))
         bind("F9", self._ask_code)
+        bind("F10", self._connect_machine)
         bind("Ctrl+L", self._sign)
         bind("F8", self.notices.acknowledge)
         bind("Ctrl+O", lambda: self.rail.order(Verb.RELEASE))
@@ -158,6 +162,9 @@ class Contents(QWidget):
         name(self._help, phrases("nav.help"))
         self._code.setText(f"F9\n{phrases('nav.code')}")
         name(self._code, phrases("nav.code"))
+        self.connect_machine.setText(f"F10\n{phrases('nav.connect')}")
+        name(self.connect_machine, phrases("connect.title"))
+        self.connect_machine.setVisible(may_connect(self._board.state))
         self._count()
         if self.parent() is not None:
             self.window().setWindowTitle(phrases("app.title"))
@@ -203,6 +210,8 @@ class Contents(QWidget):
         tables = ((before.cases, state.cases), (before.alarms, state.alarms), (before.unmatched, state.unmatched))
         if any(old is not new for old, new in tables):
             self._count()
+        if before.session is not state.session or before.sign_in != state.sign_in:
+            self.connect_machine.setVisible(may_connect(state))
 
     def _count(self) -> None:
         state, lot = self._board.state, self._board.lot
@@ -241,6 +250,12 @@ class Contents(QWidget):
         lot = self._board.lot or next(iter(self._board.state.lots), 0)
         if self._board.state.live and lot:
             self._open(CodeDialog(self._board, self, lot))
+
+    def _connect_machine(self) -> None:
+        if may_connect(self._board.state):
+            from console.connect_wizard import ConnectWizard  # not needed before the first machine
+
+            self._open(ConnectWizard(self._board, self))
 
     def _sign(self) -> None:
         """Lock, or sign in where a PIN is wanted."""

@@ -8,7 +8,7 @@ from console.board import Board
 from console.parts import button, down, label, name
 
 KEYS: Final = (
-    *("F1", "F2", "F3", "F5", "F6", "F7", "F8", "F9"),
+    *("F1", "F2", "F3", "F5", "F6", "F7", "F8", "F9", "F10"),
     *("Ctrl+1–9", "Ctrl+O", "Ctrl+H", "Ctrl+E", "Ctrl+L", "1–9", "Esc"),
 )
 

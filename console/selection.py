@@ -14,7 +14,7 @@ from typing import Any, Final
 from console.inputs import Progress
 from console.rows import StayRow, fold, fold_bay
 from console.state import State
-from parking.commands import Verb
+from parking.commands import OperatorRole, Verb
 from parking.desk import CasePhase, CaseView, CommandState, ExitKind, ExitView, OverrideView, Position, StayState
 from parking.errors import Code
 from parking.stay import StayRef
@@ -228,3 +228,11 @@ def pending_at(state: State, view: ExitView) -> list[StayRow]:
     waiting = sorted((case for case in cases if case.phase not in ended), key=lambda case: case.since)
     inside = [row for row in state.stays.values() if row.view.lot == view.lot]
     return [row for case in waiting for row in inside if row.view.stay.same_as(case.stay)]
+
+
+def may_connect(state: State) -> bool:
+    """Whether who sits here may look for machines: an installer, or anybody where nobody has been given a PIN.
+
+    While no bridge has been reached nobody knows of PINs; a lot's first machine is looked for before there is a bridge.
+    """
+    return not state.sign_in or (state.session is not None and state.session.role is OperatorRole.INSTALLER)

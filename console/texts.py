@@ -6,7 +6,10 @@ Words that a machine may read (codes, timeline words, reasons) are keys here and
 from collections.abc import Mapping
 from typing import Final
 
+from console.connect_texts import CONNECT_TEXTS
+
 TEXTS: Final[Mapping[str, tuple[str, str]]] = {
+    **CONNECT_TEXTS,
     "app.title": ("Daiko 操作卓", "Daiko console"),
     # header
     "header.all_lots": ("全駐車場", "All lots"),
@@ -25,6 +28,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "nav.doubts": ("要確認", "In doubt"),
     "nav.todo": ("未処理", "To do"),
     "nav.code": ("コード確認", "Check code"),
+    "nav.connect": ("機器の接続…", "Connect…"),
     "nav.help": ("キー一覧", "Keys"),
     # the bridge and the links
     "bridge.connecting": ("ブリッジに接続中…", "Connecting to the bridge…"),
@@ -271,6 +275,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "help.key.F7": ("要確認", "In doubt"),
     "help.key.F8": ("お知らせを確認", "Notice seen"),
     "help.key.F9": ("電話のコードを確認", "Check a code"),
+    "help.key.F10": ("機器の接続 (設置者)", "Connect a machine (installer)"),
     "help.key.Ctrl+1–9": ("出口を選ぶ", "Choose an exit"),
     "help.key.Ctrl+O": ("開 (1回)", "Open once"),
     "help.key.Ctrl+H": ("開放固定", "Hold open"),

@@ -22,6 +22,7 @@ QComboBox#lots {{ font-size: 15px; font-weight: bold; }}
 #clock {{ font-size: 15px; }}
 #quiet {{ color: {QUIET}; }}
 #heading {{ color: {QUIET}; font-weight: bold; }}
+#warning {{ background: {PAPER}; border: 1px solid {DARK}; padding: 6px 8px; }}
 #banner {{ background: {PAPER}; border-bottom: 2px solid {DARK}; }}
 #banner QLabel#what {{ font-size: 15px; font-weight: bold; }}
 #notice {{ background: {PAPER}; border-top: 2px solid {DARK}; }}
@@ -46,6 +47,7 @@ QPushButton#page:checked {{ border-left: 4px solid {INK}; background: {PAPER}; f
 QPushButton#page:focus {{ border-left: 4px solid {DARK}; text-decoration: underline; }}
 QPushButton#filter {{ min-height: 24px; padding: 2px 10px; }}
 QTableView {{ background: {PAPER}; border: 1px solid {LINE}; outline: 0; }}
+QTableView#ports::item {{ padding: 2px 6px; }}
 QHeaderView::section {{
   background: {PANEL}; color: {QUIET}; border: 0; border-bottom: 1px solid {LINE}; border-right: 1px solid {LINE};
   padding: 2px 6px; font-weight: bold;

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import re
 import sys
 import time
@@ -64,22 +65,41 @@ def probe(arguments: argparse.Namespace) -> int:
             f"no driver family speaks at {arguments.url!r}",
             "write a serial port (COM3, /dev/ttyUSB0), socket://host:port or http://host:port",
         )
-    answered = False
-    for name in names:
-        finding = registry.family(name).probe(arguments.url, time.monotonic() + arguments.seconds)
+    answered, told = False, []
+    for at, name in enumerate(names, 1):
+        known = registry.family(name)
+        if arguments.json:
+            print(f"asking {name} {at}/{len(names)}", file=sys.stderr, flush=True)
+        finding = known.probe(arguments.url, time.monotonic() + arguments.seconds)
         answered |= finding.answered
-        print(f"{name}: {finding.identity if finding.answered else 'no answer'}")
-        for hint in finding.hints:
-            print(f"    {hint}")
+        told.append({"family": name, **dataclasses.asdict(finding)})
+        if not arguments.json:
+            print(f"{name}: {finding.identity if finding.answered else 'no answer'}")
+            print("".join(f"    {hint}\n" for hint in finding.hints), end="")
         if answered:
             break  # one device a line: nobody else will answer there
-    if not answered:
+    if arguments.json:
+        print(msgspec.json.encode(told).decode())
+    elif not answered:
         print(
             "Nothing answered. Check power, cable and address, that unit and baud rate of the device are usual ones, "
             "and that no other program holds the port.",
             file=sys.stderr,
         )
     return 0 if answered else NOTHING_ANSWERED
+
+
+def families(arguments: argparse.Namespace) -> int:
+    """Tell which kinds of machine this program knows, and by which addresses each is reached."""
+    rows = [
+        {"family": name, "summary": dict(known.summary), "schemes": sorted(known.schemes)}
+        for name, known in registry.FAMILIES.items()
+    ]
+    if arguments.json:
+        print(msgspec.json.encode(rows).decode())
+    else:
+        print("\n".join(f"{name:<14} {known.summary['en']}" for name, known in registry.FAMILIES.items()))
+    return 0
 
 
 def sniff(arguments: argparse.Namespace) -> int:
@@ -165,12 +185,13 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = top.add_subparsers(
-        required=True, metavar="sim | ports | probe | sniff | record | replay | conform | commission | new"
+        required=True, metavar="sim | ports | families | probe | sniff | record | replay | conform | commission | new"
     )
     _add_sim(commands.add_parser("sim", help="run a whole simulated lot", description=sim.__doc__))
     _add_probe(commands.add_parser("probe", help="ask what answers at an address", description=probe.__doc__))
     _add_sniff(commands.add_parser("sniff", help="listen to a serial line", description=sniff.__doc__))
     _add_ports(commands.add_parser("ports", help="list the serial ports", description=ports.__doc__))
+    _add_families(commands.add_parser("families", help="list the kinds of machine", description=families.__doc__))
     _add_record(commands.add_parser("record", help="write down what goes by", description=record.__doc__))
     _add_replay(commands.add_parser("replay", help="show or play a recording", description=replay.__doc__))
     add_new(commands.add_parser("new", help="write the skeleton of a driver family", description=new.__doc__))
@@ -193,6 +214,11 @@ def _add_conform(
 def _add_ports(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="for programs")
     command.set_defaults(run=ports)
+
+
+def _add_families(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="for programs")
+    command.set_defaults(run=families)
 
 
 def _add_replay(command: argparse.ArgumentParser) -> None:
@@ -239,6 +265,7 @@ def _add_probe(command: argparse.ArgumentParser) -> None:
     command.add_argument("url", help="COM3, /dev/ttyUSB0, socket://host:port or http://host:port")
     command.add_argument("--family", help="ask as this family only")
     command.add_argument("--seconds", type=_positive, default=10.0, help="how long each family may try (default 10)")
+    command.add_argument("--json", action="store_true", help="for programs; who is asked is told on standard error")
     command.set_defaults(run=probe)
 
 

@@ -14,14 +14,16 @@ from serial.tools import list_ports
 
 _BY_ID: Final = Path("/dev/serial/by-id")
 _PROCESSES: Final = Path("/proc")
+_BRIDGE: Final = "bridge"
 
 
 @dataclass(frozen=True, slots=True)
 class SerialPort:
     """One port. `url` is what a lot profile takes; `stable` another name of it that survives replugging, if any.
 
-    `vid_pid` is empty for ports that are not USB; `held_by` names the program that has it open, as far as may be seen;
-    `hint` says what to do where we may not open it.
+    `vid_pid` is empty for ports that are not USB; `held_by` names the program that has it open, as far as may be seen,
+    and `by_bridge` says that it is our own bridge; `hint` says what to do where we may not open it, and `group` which
+    group of users may.
     """
 
     url: str
@@ -31,6 +33,8 @@ class SerialPort:
     stable: str = ""
     held_by: str = ""
     hint: str = ""
+    by_bridge: bool = False
+    group: str = ""
 
     def __str__(self) -> str:
         """A few lines for people."""
@@ -52,14 +56,18 @@ def _described(one: Any) -> SerialPort:
     device = str(one.device)
     usb = one.vid is not None and one.pid is not None
     text = one.description if one.description not in (None, "n/a") else "serial port"
+    program, process = _holder(device)
+    hint, group = _hint(device)
     return SerialPort(
         url=device,
         description=str(text),
         vid_pid=f"{one.vid:04x}:{one.pid:04x}" if usb else "",
         serial_number=str(one.serial_number or ""),
         stable=_stable(device),
-        held_by=_holder(device),
-        hint=_hint(device),
+        held_by=f"{program} (process {process})" if process else "",
+        hint=hint,
+        by_bridge=program == _BRIDGE,
+        group=group,
     )
 
 
@@ -71,24 +79,32 @@ def _stable(device: str) -> str:
     return next((str(link) for link in sorted(_BY_ID.iterdir()) if os.path.realpath(link) == real), "")
 
 
-def _holder(device: str) -> str:
-    """Which process has the port open (Linux); only root sees those of other users."""
+def _holder(device: str) -> tuple[str, str]:
+    """Which program has the port open, and its process (Linux); only root sees those of other users."""
     real = os.path.realpath(device)
     for process in sorted(_PROCESSES.glob("[0-9]*")) if _PROCESSES.is_dir() else ():
         try:
             if any(os.path.realpath(handle) == real for handle in (process / "fd").iterdir()):
-                name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
-                return f"{name} (process {process.name})"
+                return _program(process), process.name
         except OSError:
             continue  # it ended meanwhile, or is somebody else's
-    return ""
+    return "", ""
 
 
-def _hint(device: str) -> str:
+def _program(process: Path) -> str:
+    """A process's own name; that of the module where Python runs one: `python` alone would say nothing."""
+    words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
+    module = words[words.index("-m") + 1] if name.startswith("python") and "-m" in words[:-1] else ""
+    return module or name
+
+
+def _hint(device: str) -> tuple[str, str]:
     if sys.platform == "win32" or os.access(device, os.R_OK | os.W_OK):
-        return ""
+        return "", ""
     try:
         group = Path(device).group()
     except (OSError, KeyError, NotImplementedError):
-        return "this user may not open it"
-    return f"this user may not open it: sudo usermod -aG {group} {os.environ.get('USER', '$USER')}, then sign in again"
+        return "this user may not open it", ""
+    who = os.environ.get("USER", "$USER")
+    return f"this user may not open it: sudo usermod -aG {group} {who}, then sign in again", group

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 import requests
 
+from drivers.registry import FAMILIES
+
 ROOT = Path(__file__).parents[2]
 SEEDS = ROOT / "seeds" / "lots"
 
@@ -206,6 +208,30 @@ def test_a_probe_of_nothing_says_so_and_what_to_do(scheme: str) -> None:
     assert "Check power, cable and address" in done.stderr
 
 
+def test_a_probe_for_programs_is_one_list_and_tells_meanwhile_who_is_asked(start: Callable[..., Sim]) -> None:
+    urls = start("gated-host").run_file["urls"]
+    done = drivers("probe", urls["gate"], "--json")
+    (found,) = json.loads(done.stdout)
+    assert (done.returncode, found["family"], found["answered"]) == (0, "modbus_io", True)
+    assert (found["identity"], found["hints"]) == ("Modbus TCP, unit 1", ['framing = "tcp"', "unit = 1"])
+    assert done.stderr == "asking modbus_io 1/5\n"
+
+
+def test_a_probe_of_nothing_is_a_list_of_who_did_not_answer() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        done = drivers("probe", f"http://127.0.0.1:{reserved.getsockname()[1]}", "--seconds", "2", "--json")
+    (row,) = json.loads(done.stdout)
+    assert (done.returncode, row["family"], row["answered"]) == (1, "host_link", False)
+
+
+def test_the_families_are_told_in_both_languages_with_the_schemes_that_reach_them() -> None:
+    rows = json.loads(drivers("families", "--json").stdout)
+    assert [row["family"] for row in rows] == list(FAMILIES)
+    assert all(row["summary"]["ja"] and row["summary"]["en"] and row["schemes"] for row in rows)
+    assert "modbus_io" in drivers("families").stdout
+
+
 # --- sniff ------------------------------------------------------------------------------------------------------------
 
 
@@ -288,7 +314,7 @@ def test_a_wrong_profile_is_one_clear_line(tmp_path: Path) -> None:
         (("sim", "nowhere.toml", "--run-dir", "/tmp"), "nowhere.toml: No such file or directory"),
         (("sim", "x.toml", "--run-dir", "/tmp", "--speed", "0"), "0 is not a positive number"),
         (("sim", "x.toml"), "--run-dir"),
-        ((), "sim | ports | probe | sniff | record | replay | conform | commission | new"),
+        ((), "sim | ports | families | probe | sniff | record | replay | conform | commission | new"),
     ],
 )
 def test_a_wrong_command_line_says_what_is_wrong(words: tuple[str, ...], message: str) -> None:

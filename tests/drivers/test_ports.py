@@ -57,6 +57,30 @@ def test_what_is_missing_to_open_a_port_is_told(tmp_path: Path, monkeypatch: pyt
     assert "usermod -aG" in port.hint
 
 
+def test_the_group_that_may_open_a_port_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    locked = tmp_path / "ttyX"
+    locked.touch()
+    assert ports([adapter(str(locked))])[0].group == ""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert ports([adapter(str(locked))])[0].group == locked.group()
+
+
+@pytest.mark.parametrize(("module", "ours"), [("bridge", True), ("elsewhere", False)])
+def test_a_port_that_the_bridge_has_open_is_told_from_any_other(tmp_path: Path, module: str, ours: bool) -> None:
+    near, far = os.openpty()
+    name = os.ttyname(far)
+    program = f"import sys\nport = open({name!r}, 'rb', 0)\nprint('open', flush=True)\nsys.stdin.read()\n"
+    (tmp_path / f"{module}.py").write_text(program)
+    command = [sys.executable, "-m", module, "run"]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        os.close(far)
+        (port,) = ports([adapter(name)])
+        holder.stdin.close()
+    os.close(near)
+    assert (port.held_by, port.by_bridge) == (f"{module} (process {holder.pid})", ours)
+
+
 def test_the_command_lists_what_this_computer_has() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "drivers", "ports", "--json"], cwd=ROOT, capture_output=True, text=True, check=False
