@@ -6,7 +6,15 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, settings
 
-LONG: Final = ("tests/e2e/", "tests/faults/", "tests/simulation/", "tests/mutants/", "tests/bridge/", "tests/fuzz/")
+LONG: Final = (
+    "tests/e2e/",
+    "tests/contract/",
+    "tests/faults/",
+    "tests/simulation/",
+    "tests/mutants/",
+    "tests/bridge/",
+    "tests/fuzz/",
+)
 
 
 def pytest_configure() -> None:
