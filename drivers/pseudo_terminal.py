@@ -31,6 +31,7 @@ class PseudoTerminal:
             return
         self.descriptor, self._other_end = os.openpty()
         tty.setraw(self._other_end)  # and kept open: the line exists while nobody listens
+        os.set_blocking(self.descriptor, False)
         fresh = self.path.with_name(f".{self.path.name}.new")
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(os.ttyname(self._other_end))
@@ -47,10 +48,13 @@ class PseudoTerminal:
                 os.close(end)
 
     def read(self) -> bytes:
-        """What has come; waits for it. Raises OSError when it was unplugged."""
-        return os.read(self.descriptor, CHUNK)
+        """What has come, b"" if nothing. Raises OSError when it was unplugged."""
+        with contextlib.suppress(BlockingIOError):
+            return os.read(self.descriptor, CHUNK)
+        return b""
 
     def write(self, data: bytes) -> None:
-        """All of `data`. Raises OSError when it was unplugged."""
-        while data:
-            data = data[os.write(self.descriptor, data) :]
+        """As much of `data` as goes in: a line that nobody reads swallows the rest. Raises OSError when unplugged."""
+        with contextlib.suppress(BlockingIOError):
+            while data:
+                data = data[os.write(self.descriptor, data) :]

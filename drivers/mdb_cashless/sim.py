@@ -3,8 +3,6 @@
 One thread carries its bytes and lets its time pass. Faults are switched by attribute while it runs.
 """
 
-import contextlib
-import os
 import select
 import threading
 import time
@@ -34,7 +32,7 @@ class PtyLine(threading.Thread):
         self.cycles = 0
         """Counts what it has gone through; a fault that was cleared before two more of them has no effect any more."""
         self._line, self._bench = PseudoTerminal(path), bench
-        self._plug()
+        self._line.plug()
 
     def run(self) -> None:
         """Serve until stopped."""
@@ -52,25 +50,17 @@ class PtyLine(threading.Thread):
         end = time.monotonic() + REPLUG
         while (self._bench.faults.unplugged or time.monotonic() < end) and not self.ended.wait(POLL):
             self._bench.poll_nobody(time.monotonic())
-        self._plug()
-
-    def _plug(self) -> None:
         self._line.plug()
-        os.set_blocking(self._line.descriptor, False)
 
     def _hear(self) -> bytes:
         """What the program has written by now; waits for one bus cycle."""
-        with contextlib.suppress(BlockingIOError):
-            if select.select([self._line.descriptor], [], [], POLL)[0]:
-                return self._line.read()
-        return b""
+        return self._line.read() if select.select([self._line.descriptor], [], [], POLL)[0] else b""
 
     def _put(self, raw: bytes) -> None:
         """Byte by byte where the line is slow. A line that nobody reads swallows what it cannot hold."""
         pace = self._bench.faults.byte_us / 1_000_000
         for piece in [raw[at : at + 1] for at in range(len(raw))] if pace else [raw]:
-            with contextlib.suppress(BlockingIOError):
-                os.write(self._line.descriptor, piece)
+            self._line.write(piece)
             if pace:
                 self.ended.wait(pace)
 

@@ -23,6 +23,7 @@ from console.i18n import Language
 from console.toolbox import Failure
 from console.workbench import ToolRun, Workbench
 from drivers.profile import DeviceTable
+from drivers.registry import families_for
 from drivers.transport import Transport
 from parking.commands import OperatorRole, SignedIn
 
@@ -206,7 +207,9 @@ def test_a_bad_address_is_told_at_the_place_and_goes_nowhere(wizard, qtbot):
 def test_while_it_asks_it_says_who_is_asked_and_esc_ends_the_process(wizard, silent, qtbot):
     aim(wizard, qtbot, silent)
     qtbot.keyClick(wizard, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: "1/5" in wizard.probe.status.text(), timeout=PATIENCE)
+    qtbot.waitUntil(
+        lambda: f"1/{len(families_for(f'socket://{silent}'))}" in wizard.probe.status.text(), timeout=PATIENCE
+    )
     assert "Modbus" in wizard.probe.status.text()
     assert wizard.probe.bar.isVisible()
     assert not wizard.button(NEXT).isEnabled()

@@ -69,11 +69,13 @@ class Server:
         """Raises while the server does not serve yet."""
         raise NotImplementedError
 
-    def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
+    at_once = signal.SIGQUIT
+
+    def stop(self, how: signal.Signals | None = None) -> None:
         """End the process: at once, without a word to those who are connected."""
         if self._process is not None:
             self._process.send_signal(signal.SIGCONT)
-            self._process.send_signal(how)
+            self._process.send_signal(how or self.at_once)
             self._process.wait(PATIENCE)
             self._process = None
 
@@ -125,6 +127,8 @@ class PostgreSqlServer(Server):
 
 
 class FirebirdServer(Server):
+    at_once = signal.SIGKILL  # SIGQUIT it may sit out for ever
+
     def __init__(self, program: Path) -> None:
         super().__init__("firebird")
         self._program = program
