@@ -81,9 +81,7 @@ def cctalk(data: bytes) -> None:
     """Both checks; what is understood can be said again. And both devices, in pieces that come at various times."""
     for check in Check:
         codec, now = CctalkCodec(check, None), 0.0
-        devices = [
-            Acceptor(Settings(accepts=kind.accepts, address=kind.address, check=check)) for kind in KINDS.values()
-        ]
+        devices = [Acceptor(Settings(accepts=one.accepts, address=one.address, check=check)) for one in KINDS.values()]
         for piece in split(data):
             for frame in codec.feed(piece):
                 assert CctalkCodec(check, None).feed(codec.encode(frame)) == [frame]

@@ -65,6 +65,7 @@ class TimedLine:
         parsed = options_of(table(**options))
         self.faults.no_echo = not parsed.echo
         settings = parsed.settings
+        self.bills = parsed.accepts == "bills"
         self.acceptor = Acceptor(settings)
         self.host = Host(self.station, self.faults, settings.values, settings.address, settings.check, parsed.kind)
         self.bus = Bus(self.faults)
