@@ -117,7 +117,7 @@ def verdict(account: Account) -> base.Outcome:
 
 def testimony(account: Account) -> base.Testimony:
     """What can be said about the payment later. Ours only if all of it was delivered."""
-    if account.open_ or 0 < account.delivered < account.amount:
+    if account.open_ or account.awaited or 0 < account.delivered < account.amount:
         return base.CannotTell(account.words)
     if account.delivered:
         return base.Ours(account.reference, account.words)

@@ -23,6 +23,7 @@ from cloud.sandbox.wire import read as read_statement
 from drivers.cctalk_coin.codec import Check
 from drivers.cctalk_coin.codec import Codec as CctalkCodec
 from drivers.cctalk_coin.device import Acceptor
+from drivers.cctalk_coin.kinds import KINDS
 from drivers.cctalk_coin.settings import Settings
 from drivers.framing import ReceiveBuffer, holds_crc16, with_crc16
 from drivers.host_link import codec as host_codec

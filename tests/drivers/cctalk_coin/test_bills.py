@@ -166,6 +166,7 @@ class TestWithEscrow:
         assert table.poll()[:3] == b"\1" + HELD
         assert [table.poll()[:3] for _ in range(4)] == [b"\1" + HELD] * 4
         assert (account.delivered, account.open_, account.credits[0].fate) == (0, 0, Fate.HELD)
+        assert isinstance(said_of(account), base.CannotTell)
         assert table.ask(Header.ROUTE_BILL, b"\1") == b""
         assert (account.delivered, account.open_) == (0, 1000)
         assert table.poll()[:5] == b"\2" + STACKED + HELD

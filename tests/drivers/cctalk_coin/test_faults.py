@@ -202,6 +202,8 @@ OF_BILLS = {"returns": lambda rng: rng.randint(1, 2), "forgets": lambda rng: 1}
 PEOPLE = ("cancel", "stall")
 
 
+FEW = 100
+"""Of fewer payments none may be refused."""
 STRAIGHT = 0.3
 """Of the stations that take bills so many use no escrow."""
 
@@ -290,5 +292,5 @@ def test_a_random_life_of_a_pay_station(timed, kind, payments):
         line.station.cancel()
         line.run(2)
         count(f"{kind} payments under {len(done.mishaps)} mishaps")
-    assert min(ends.values()) > 0, ends
+    assert payments < FEW or min(ends.values()) > 0, ends
     assert ends[Applied] > payments / 3, ends
