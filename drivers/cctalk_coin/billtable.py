@@ -62,6 +62,10 @@ class BillTable(Inhibits):
         place = self.place_of(value)
         return ((place, HELD), (place, STACKED)) if self._mode & ESCROW else ((place, STACKED),)
 
+    def says_again(self, header: int, data: bytes) -> bool:
+        """Hosts that do not begin anew set the mode in order to change it, or not at all."""
+        return header == Header.SET_BILL_MODE and data == bytes((self._mode,))
+
     def order(self, header: int, data: bytes) -> bool:
         """Do what one of `orders` says; False if it makes no sense."""
         if header != Header.SET_BILL_MODE:

@@ -25,6 +25,7 @@ from drivers.cctalk_coin.echo import Echo
 from drivers.cctalk_coin.escrow import Escrow, State
 from drivers.cctalk_coin.events import Events
 from drivers.cctalk_coin.headers import Header
+from drivers.cctalk_coin.kinds import BILLS
 from drivers.cctalk_coin.settings import Settings
 from parking.stay import StayRef
 
@@ -222,14 +223,14 @@ class Acceptor:
             self._heard = now
             return b""
         anew = header in self._kind.identifying and not (self.settings.simple_polls and header == Header.SIMPLE_POLL)
-        if anew and self._events.fresh:
+        if (anew or self._inhibits.says_again(header, data)) and self._events.fresh:
             self._restart("the host began to identify us anew")
             self._heard = now
         if header in self._inhibits.orders:
             done = self._inhibits.order(header, data)
             self._look_at_inhibits(now)
             return b"" if done else None
-        if header == Header.ROUTE_BILL and header in self._kind.running:
+        if header == Header.ROUTE_BILL and self._kind is BILLS:
             return self._route(data, now)
         asked = header in self._inhibits.questions
         return self._inhibits.answer(header, data) if asked else self._kind.fixed_reply(header, data)

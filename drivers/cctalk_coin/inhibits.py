@@ -59,6 +59,11 @@ class Inhibits(ABC):
     def events(self, value: int) -> tuple[Event, ...]:
         """The events in which an enabled piece of this value is shown, the last of which credits it."""
 
+    def says_again(self, header: int, data: bytes) -> bool:
+        """Whether the host orders what only a host that begins anew orders again."""
+        del header, data
+        return False
+
     def order(self, header: int, data: bytes) -> bool:
         """Do what one of `orders` says; False if it makes no sense."""
         if header == Header.SET_MASTER_INHIBIT and len(data) == 1:

@@ -54,6 +54,7 @@ class Faults:
     `habit` is the place in HABITS, `poll_ms` and `answer_ms` how often it polls and how long it waits for an answer.
     `drop_requests`, `drop_replies` and `garbage` count down: so many of the next are lost, or garbled on their way.
     Of bills: `straight` has them stacked without its word; else it stacks what it still wants and gives back the rest.
+    `modeless`: it does not say which of the two it wants, but leaves it at what the validator does.
     `returns` and `forgets` count down: so many it gives back all the same, of so many it never says what to do.
     """
 
@@ -73,6 +74,7 @@ class Faults:
     quiet_when_shut: bool = False
     no_echo: bool = False
     straight: bool = False
+    modeless: bool = False
     returns: int = 0
     forgets: int = 0
 
@@ -124,13 +126,13 @@ class Host:
 
     def _begin(self, reset: bool) -> None:
         """Everything that it asks before it polls for credit."""
-        self._asked = None
+        self._asked, self._beginning = None, True
         self.known = None if self.habit.counts_on else 0
         self.shut = True
         asks: list[tuple[int, bytes]] = [
             (self.kind.identity, b"\1") if header == Header.COIN_ID else (header, b"") for header in self.habit.first
         ]
-        if self.kind is BILLS:
+        if self.kind is BILLS and not self.faults.modeless:
             asks.append((Header.SET_BILL_MODE, bytes((STACKER | (0 if self.faults.straight else ESCROW),))))
         asks += [(Header.SET_INHIBITS, b"\0\0"), (Header.SET_MASTER_INHIBIT, b"\x01")]
         self._todo = list(asks)
@@ -167,6 +169,7 @@ class Host:
             self._asked = None
             if self._todo and self._todo[0] == (asked.header, asked.data):
                 self._todo.pop(0)
+            self._beginning = self._beginning and bool(self._todo)
             self._next_at = now + ((0 if self._todo else self.faults.poll_ms) + self.faults.slow_ms) / 1000
             if asked.header == self.kind.poll:
                 self._credit(frame.data)
@@ -181,7 +184,7 @@ class Host:
             return b""
         if tries and asked.tries >= tries:
             self.gave_up += 1
-            self._begin(reset=self.habit.resets and not self._todo)
+            self._begin(reset=self.habit.resets and not self._beginning)
             self._next_at = now + self.habit.pause
             return b""
         asked.at, asked.tries = now, asked.tries + 1

@@ -377,11 +377,27 @@ class TestForgets:
         self.check(table, account, ordered)
 
     @pytest.mark.parametrize("ordered", [ORDERED, WAITS])
-    @pytest.mark.parametrize("header", [Header.RESET, Header.CATEGORY, Header.BILL_ID, Header.SCALING])
-    def test_when_the_host_begins_anew(self, header, ordered):
+    @pytest.mark.parametrize(
+        ("header", "data"),
+        [
+            (Header.RESET, b""),
+            (Header.CATEGORY, b""),
+            (Header.BILL_ID, b"\1"),
+            (Header.SCALING, b"JP"),
+            (Header.SET_BILL_MODE, b"\3"),
+        ],
+    )
+    def test_when_the_host_begins_anew(self, header, data, ordered):
         table, account = self.at(ordered)
-        table.ask(header, {Header.BILL_ID: b"\1", Header.SCALING: b"JP"}.get(header, b""))
+        assert table.ask(header, data) is not None
         self.check(table, account, ordered)
+
+    def test_not_when_the_host_changes_the_mode(self):
+        table, account = self.at(ORDERED)
+        assert table.ask(Header.SET_BILL_MODE, b"\0") == b""
+        assert table.poll()[:3] == b"\2" + STACKED
+        table.poll()
+        assert account.delivered == 1000
 
     @pytest.mark.parametrize("ordered", [ORDERED, WAITS])
     def test_when_the_line_breaks(self, ordered):
