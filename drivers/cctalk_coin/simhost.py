@@ -157,6 +157,8 @@ class Host:
 
     def hear(self, data: bytes, now: float) -> None:
         """Take what comes from the line; nothing in an answer says to which request it belongs."""
+        if not data:
+            return  # or it would never see that the line was still
         if now - self._byte_at > GAP:
             self._codec.reset()
         self._byte_at = now

@@ -73,6 +73,13 @@ class TestSilence:
         assert not line.acceptor.restarts
 
 
+@pytest.mark.parametrize("options", [{}, {"accepts": "bills"}])
+def test_a_garbled_answer_does_not_leave_the_simulated_host_deaf(timed, options):
+    line = timed(**options).run(1)
+    line.host.hear(bytes((1, 0, 2, 0, 0x41)), line.now)
+    assert line.settle(line.ask(1000), 1000).credited == credited(line) == 1000
+
+
 class TestLostReplies:
     @pytest.mark.parametrize("lost", range(1, 8))
     @pytest.mark.parametrize("habit", range(len(HABITS)))
