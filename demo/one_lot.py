@@ -6,6 +6,8 @@ from demo.program import Trouble, wait_for
 from demo.scenes import Stage
 
 ASKED = 1_200
+"""Yen, or a little more where the station's prices go by larger steps."""
+STEP = 100
 
 
 def one_car(stage: Stage, name: str) -> None:
@@ -44,9 +46,12 @@ def _arrives(stage: Stage, name: str, table: dict[str, Any]) -> tuple[str, str]:
     kind = table["lot"]["names"]
     if kind == "desk":
         device = next(one for one in table["device"] if one["id"] == table["roles"]["settle"])
-        lot.tell("ask", device=device["id"], amount=ASKED)
-        say(f"a ticket is in the pay station, which asks for {ASKED:,} yen")
-        desk = str(device.get("options", {}).get("desk", "1"))
+        options = device.get("options", {})
+        step = int(options.get("step_yen", STEP))
+        asked = -(-ASKED // step) * step
+        lot.tell("ask", device=device["id"], amount=asked)
+        say(f"a ticket is in the pay station, which asks for {asked:,} yen")
+        desk = str(options.get("desk", "1"))
         return desk, desk
     if kind == "bay":
         bay = str(table["exit"][0]["bay"])

@@ -108,8 +108,8 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
             probe=cctalk_coin.probe,
             line=cctalk_coin.line,
             summary={
-                "ja": "ccTalk のコイン投入機として精算機に接続（支払いを硬貨として投入）",
-                "en": "Coin acceptor of a pay station on ccTalk: payments are credited as coins",
+                "ja": "ccTalk のコイン投入機・紙幣識別機として精算機に接続（支払いを硬貨・紙幣として投入）",
+                "en": "Coin acceptor or bill validator of a pay station on ccTalk: payments are credited as its money",
             },
             schemes=frozenset({"", "socket", "rfc2217", "spy"}),
         ),

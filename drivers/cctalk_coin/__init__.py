@@ -1,1 +1,1 @@
-"""A coin acceptor on ccTalk: a pay station polls it, payments are credited as coins (class B). See README.md."""
+"""Coin acceptor or bill validator on ccTalk: a pay station polls it and credits what we show (class B): README.md."""

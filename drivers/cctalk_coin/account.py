@@ -1,7 +1,8 @@
-"""What became of the coins of one payment, and what that proves.
+"""What became of the coins or bills of one payment, and what that proves.
 
 A coin is DELIVERED when the host has asked on as before, often enough, after replies that showed it. A coin that was
-shown and not delivered is UNKNOWN once the host starts anew or we do; it is never shown again.
+shown and not delivered is UNKNOWN once the host starts anew or we do; it is never shown again. So it is with a bill,
+but while it is HELD in escrow nothing credits it; once the host has ordered it into the stacker, something may.
 """
 
 from dataclasses import dataclass, field
@@ -24,12 +25,14 @@ class Fate(StrEnum):
     DELIVERED = "delivered"
     UNKNOWN = "unknown"
     KEPT = "kept"
-    """It never left."""
+    """It never left, or was given back: nothing can have credited it."""
+    HELD = "held"
+    """A bill that waits in the escrow; only what the host orders next may credit it."""
 
 
 @dataclass(slots=True)
 class Credit:
-    """One coin: its value in yen and the event number under which it was shown."""
+    """One coin or bill: its value in yen and the number of the event that credits it (or says that it is held)."""
 
     value: int
     number: int
@@ -71,7 +74,7 @@ class Account:
     @property
     def awaited(self) -> bool:
         """Whether a coin's fate may still turn out."""
-        return any(one.fate in (Fate.PENDING, Fate.SHOWN) for one in self.credits)
+        return any(one.fate in (Fate.PENDING, Fate.SHOWN, Fate.HELD) for one in self.credits)
 
     def stop(self, why: str, satisfied: bool = False) -> None:
         """No coin follows; the first reason counts."""
@@ -89,24 +92,32 @@ class Account:
         return said + (f"; {self.stopped}" if self.stopped else "")
 
 
+@dataclass(slots=True)
+class Period:
+    """A time in which money was let in: one customer. `account` is the payment that was made in it."""
+
+    number: int
+    account: Account | None = None
+
+
 def verdict(account: Account) -> base.Outcome:
     """The outcome as far as it is known now."""
     if account.open_:
         return base.Uncertain(account.words, credited=Yen(account.delivered + account.open_))
     if not account.delivered:
-        return base.Refused(Code.DEVICE_REFUSED, f"no coin was credited: {account.stopped or 'the time is over'}")
+        return base.Refused(Code.DEVICE_REFUSED, f"nothing was credited: {account.stopped or 'the time is over'}")
     known = [one for one in account.credits if one.fate is Fate.DELIVERED]
     text = f"event counter {account.before} → {known[-1].number}: {mix_text(one.value for one in known)}"
     proofs = [Evidence(EvidenceKind.COUNTER, text)]
     if account.satisfied:
-        proofs.append(Evidence(EvidenceKind.WITNESS, f"the station takes no more coins after {account.delivered} yen"))
+        proofs.append(Evidence(EvidenceKind.WITNESS, f"the station takes no more after {account.delivered} yen"))
     level = Level.LEGACY_CONFIRMED if account.satisfied else Level.LINK_ACKED
     return base.Applied(level, tuple(proofs), credited=Yen(account.delivered))
 
 
 def testimony(account: Account) -> base.Testimony:
     """What can be said about the payment later. Ours only if all of it was delivered."""
-    if account.open_ or 0 < account.delivered < account.amount:
+    if account.open_ or account.awaited or 0 < account.delivered < account.amount:
         return base.CannotTell(account.words)
     if account.delivered:
         return base.Ours(account.reference, account.words)

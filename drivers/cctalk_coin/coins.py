@@ -1,4 +1,4 @@
-"""The coins of an acceptor: which value stands at which place, and how an amount is made of them exactly."""
+"""How an amount is made of coins or bills exactly, and how those are written in evidence. Pure."""
 
 import re
 from collections import Counter
@@ -7,19 +7,9 @@ from functools import lru_cache
 from math import gcd
 from typing import Final
 
-PLACES: Final = 16
-"""An acceptor knows at most so many coins (two bytes of inhibits)."""
-
-EMPTY: Final = b"......"
-
 _NO_WAY: Final = 1 << 30
 
 _MIX = re.compile(r"(\d+)×(\d+)")
-
-
-def coin_id(value: int, country: str) -> bytes:
-    """How a coin is called on the wire: `JP100A`; a place without a coin is `......`."""
-    return f"{country}{value:03d}A".encode() if value else EMPTY
 
 
 @lru_cache(maxsize=64)

@@ -1,13 +1,16 @@
-"""The coin acceptor that we are, as its host sees it: a pure state machine.
+"""The coin acceptor or bill validator that we are, as its host sees it: a pure state machine.
 
 Credit is a counter of events (1…255, then 1 again; 0 only after power-up) and the five newest of them, which the host
-reads when it polls and compares with what it read before (Generic Specification 4.7, part 2, header 229). That heals
-lost replies, and credits twice if a host starts to count anew while the old events are still there. Hence:
+reads when it polls and compares with what it read before (Generic Specification 4.7, part 2, headers 229 and 159). That
+heals lost replies, and credits twice if a host starts to count anew while the old events are still there. Hence:
 
 * One event at a time: the next one follows only when the present counter is certainly known to the host.
 * After a silence in which the host may have given up, after a gap in our own service, and when the host begins to
   identify us, we come back as after a power failure: counter 0, no events, all coins inhibited.
 * Only the last of several requests that came together is answered: the host has given up waiting for the others.
+
+What is said of coins here holds for bills. A bill may be held in escrow first: that event credits nothing. Once the
+host has ordered it into the stacker it may be credited, and the next poll shows the event that does so.
 """
 
 from collections import OrderedDict, deque
@@ -15,13 +18,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from drivers.cctalk_coin.account import Account, Credit, Fate
-from drivers.cctalk_coin.codec import BROADCAST, HOST, NAK, OVERHEAD, REPLY, Check, Codec, Frame
+from drivers.cctalk_coin.account import Account, Credit, Fate, Period
+from drivers.cctalk_coin.codec import BROADCAST, HOST, NAK, OVERHEAD, REPLY, Codec, Frame
 from drivers.cctalk_coin.coins import mix
 from drivers.cctalk_coin.echo import Echo
+from drivers.cctalk_coin.escrow import Escrow, State
 from drivers.cctalk_coin.events import Events
-from drivers.cctalk_coin.headers import IDENTIFYING, RUNNING, Header, fixed_reply
-from drivers.cctalk_coin.inhibits import ORDERS, QUESTIONS, Inhibits
+from drivers.cctalk_coin.headers import Header
+from drivers.cctalk_coin.kinds import BILLS
+from drivers.cctalk_coin.settings import Settings
 from parking.stay import StayRef
 
 GAP: Final = 0.05
@@ -30,34 +35,6 @@ ADDRESS_DELAY: Final = 0.004
 """Seconds per address that an answer to an address poll is held back, so that devices answer one after the other."""
 REMEMBERED: Final = 256
 """Payments whose fate is kept in mind."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How the acceptor is built. Times are seconds, `values` yen by place; see README.md for the options."""
-
-    values: tuple[int, ...] = (10, 50, 100, 500)
-    country: str = "JP"
-    address: int = 2
-    check: Check = Check.SUM
-    echo: bool = True
-    patience: float = 0.35
-    confirm: int = 3
-    step: int = 100
-    pause: float = 0.0
-    grace: float = 2.0
-    always_open: bool = False
-    simple_polls: bool = False
-    nak: bool = True
-    seconds_per_char: float = 10 / 9600
-
-
-@dataclass(slots=True)
-class Period:
-    """A time in which coins were enabled: one customer. `account` is the payment that was made in it."""
-
-    number: int
-    account: Account | None = None
 
 
 @dataclass(slots=True)
@@ -77,7 +54,9 @@ class Acceptor:
         self.settings = settings
         self._codec = Codec(settings.check, frozenset((settings.address, BROADCAST)))
         self._echo = Echo(settings.seconds_per_char)
-        self._inhibits = Inhibits(settings.values, settings.country)
+        self._inhibits = settings.money()
+        self._kind = self._inhibits.kind
+        self._escrow = Escrow(settings.escrow_seconds)
         self._accounts: OrderedDict[str, Account] = OrderedDict()
         self._period: Period | None = None
         self._periods = 0
@@ -89,6 +68,7 @@ class Acceptor:
 
     def _power_up(self, inhibits: bool = True) -> None:
         self._events = Events()
+        self._escrow.clear()
         if inhibits:
             self._inhibits.power_up()
         self._codec.reset()
@@ -178,7 +158,7 @@ class Acceptor:
         return self._period
 
     def enabled(self) -> Mapping[int, int]:
-        """The coins that the host takes now: value by place."""
+        """What the host takes now: value by place."""
         return self._inhibits.enabled()
 
     def account(self, reference: str) -> Account | None:
@@ -188,12 +168,12 @@ class Acceptor:
     def letter(self, amount: int) -> bytes | None:
         """The exact bytes in which `amount` will be shown, reply after reply, if nothing comes between.
 
-        None if it cannot be made exactly of the coins that are enabled now and not larger than the step.
+        None if it cannot be made exactly of what is enabled now and not larger than the step.
         """
         coins = mix(amount, self._usable(), amount)
         if not coins:
             return None
-        shown = self._events.ahead(self._inhibits.event(value) for value in coins)
+        shown = self._events.ahead(event for value in coins for event in self._inhibits.events(value))
         return b"".join(self._framed(HOST, REPLY, data) for data in shown)
 
     def begin(self, reference: str, stay: StayRef, amount: int, until: float) -> Account | None:
@@ -207,7 +187,9 @@ class Acceptor:
         return account
 
     def withdraw(self, account: Account) -> None:
-        """Show no more coins of this payment; the fate of one that was shown may still turn out."""
+        """Show no more coins of this payment; the fate of one that was shown may still turn out. A bill goes back."""
+        if self._payer is account:
+            self._give_back("the time was over")
         account.stop("the time was over")
         self._close(account)
 
@@ -223,7 +205,7 @@ class Acceptor:
             self._later = (now + ADDRESS_DELAY * self.settings.address, bytes((self.settings.address,)))
             return b""
         host = frame.source or HOST
-        if frame.header == Header.CREDIT and not frame.data:
+        if frame.header == self._kind.poll and not frame.data:
             self._next_event(now)
             return self._say(self._framed(host, REPLY, self._events.data()), _Told(OVERHEAD + len(self._events.data())))
         data = self._act(frame, now)
@@ -240,20 +222,28 @@ class Acceptor:
             self._restart("the host reset us")
             self._heard = now
             return b""
-        anew = header in IDENTIFYING and not (self.settings.simple_polls and header == Header.SIMPLE_POLL)
-        if anew and self._events.fresh:
+        anew = header in self._kind.identifying and not (self.settings.simple_polls and header == Header.SIMPLE_POLL)
+        if (anew or self._inhibits.says_again(header, data)) and self._events.fresh:
             self._restart("the host began to identify us anew")
             self._heard = now
-        if header in ORDERS:
+        if header in self._inhibits.orders:
             done = self._inhibits.order(header, data)
             self._look_at_inhibits(now)
             return b"" if done else None
-        return self._inhibits.answer(header, data) if header in QUESTIONS else fixed_reply(header, data)
+        if header == Header.ROUTE_BILL and self._kind is BILLS:
+            return self._route(data, now)
+        asked = header in self._inhibits.questions
+        return self._inhibits.answer(header, data) if asked else self._kind.fixed_reply(header, data)
 
     # --- events ----------------------------------------------------------------------------------------------------
 
     def _next_event(self, now: float) -> None:
-        """Show the next coin, if there is one and the host certainly knows the counter as it stands."""
+        """Show what became of a bill that was held; else the next coin, if the host certainly knows the counter."""
+        if (moved := self._escrow.moved()) is not None:
+            number, self._follows = self._events.add(moved), 0
+            if self._flight is not None:
+                self._flight.number = number
+            return
         payer = self._payer
         if payer is None or payer.stopped or self._flight or self._follows < self.settings.confirm:
             return
@@ -264,28 +254,56 @@ class Acceptor:
         if now > payer.until:
             payer.stop("the time was over")
         elif coins is None:
-            payer.stop(f"{left} yen cannot be made exactly of the coins that are enabled now")
+            payer.stop(f"{left} yen cannot be made exactly of the {self._kind.accepts} that are enabled now")
         else:
-            number = self._events.add(self._inhibits.event(coins[0]))
-            self._flight, self._follows = Credit(coins[0], number), 0
+            first, *more = self._inhibits.events(coins[0])
+            if more:
+                self._escrow.take(first[0], now)
+            self._flight, self._follows = Credit(coins[0], self._events.add(first)), 0
             payer.credits.append(self._flight)
+
+    def _route(self, data: bytes, now: float) -> bytes | None:
+        """The host says what becomes of the bill in escrow; from its word on a bill to be stacked may be credited."""
+        if len(data) != 1:
+            return None
+        before = self._escrow.state
+        answer = self._escrow.route(data[0], now)
+        if before is State.HOLDS and self._flight is not None:
+            if self._escrow.state is State.STACKS:
+                self._flight.fate = Fate.SHOWN
+            elif self._escrow.state is State.RETURNS:
+                self._give_back("the station gave a bill back")
+        return answer
+
+    def _give_back(self, why: str) -> None:
+        """The bill in escrow, if there is one, goes back: nothing credits it, and nothing follows it."""
+        if self._escrow.state not in (State.HOLDS, State.RETURNS) or self._flight is None:
+            return
+        self._escrow.give_back()
+        self._flight.fate, self._flight = Fate.KEPT, None
+        if self._payer is not None:
+            self._payer.stop(why)
 
     def _follow(self, frames: list[Frame], now: float) -> None:
         """Count a request that goes on as before, after a reply that showed the counter as it stands."""
         told, self._told = self._told, None
-        if told is None or told.written is None or len(frames) > 1 or frames[0].header not in RUNNING:
+        if told is None or told.written is None or len(frames) > 1 or frames[0].header not in self._kind.running:
             return
         on_the_wire = (told.size + OVERHEAD) * self.settings.seconds_per_char
         if not (told.echoed if self.settings.echo else now - told.written >= on_the_wire):
             return
         self._follows += 1
         self._events.known()
+        if self._escrow.state is not State.EMPTY:
+            return  # the event that credits the bill was not yet shown
         if self._flight is not None and self._follows >= self.settings.confirm:
             self._flight.fate, self._flight = Fate.DELIVERED, None
 
     def _advance(self, now: float) -> None:
-        """What time alone brings about: inhibits that last, a payment that is complete."""
+        """What time alone brings about: inhibits that last, a bill held too long, a payment that is complete."""
         self._look_at_inhibits(now)
+        if self._escrow.overdue(now):
+            self._give_back("the station did not say in time what becomes of a bill")
         payer = self._payer
         if payer is None:
             return
@@ -315,11 +333,13 @@ class Acceptor:
                 self._new_period()
         elif self._period is not None:
             if self._shut_at is None:
-                self._shut_at, self._enough = now, self._asked == Header.CREDIT
+                settled = self._escrow.state is State.EMPTY  # else it may shut because of the bill that it decides on
+                self._shut_at, self._enough = now, settled and self._asked == self._kind.poll
             if now - self._shut_at >= self.settings.pause:
-                self._end_period("the station takes no more coins", satisfied=self._enough)
+                self._end_period("the station takes no more", satisfied=self._enough)
 
     def _new_period(self) -> None:
+        self._give_back("the station went on to the next customer")
         self._periods += 1
         self._period = Period(self._periods)
 
@@ -350,7 +370,7 @@ class Acceptor:
         """
         kept = silence and not self.counter and self._flight is None
         if self._flight is not None:
-            self._flight.fate = Fate.KEPT if self._flight.fate is Fate.PENDING else Fate.UNKNOWN
+            self._flight.fate = Fate.KEPT if self._flight.fate in (Fate.PENDING, Fate.HELD) else Fate.UNKNOWN
         self._end_period(why)
         if self._payer is not None:
             self._payer.stop(why)
@@ -372,4 +392,4 @@ class Acceptor:
     def _left(self) -> None:
         self._saying = None
         if self._flight is not None and self._flight.fate is Fate.PENDING:
-            self._flight.fate = Fate.SHOWN
+            self._flight.fate = Fate.HELD if self._escrow.state is State.HOLDS else Fate.SHOWN

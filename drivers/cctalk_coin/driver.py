@@ -1,7 +1,7 @@
-"""The driver of a pay station in which we are the coin acceptor: it credits coins until the station is satisfied.
+"""The driver of a pay station in which we take coins or bills: it credits them until the station is satisfied.
 
 The line is served by a thread of its own (drivers.peripheral); what is said there is decided by device.Acceptor. A
-payment is an account of coins: each is shown once, and what became of it is read from how the host goes on.
+payment is an account of coins or bills: each is shown once, and what became of it is read from how the host goes on.
 """
 
 import logging
@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from drivers import base
-from drivers.cctalk_coin.account import Account, testimony, verdict
+from drivers.cctalk_coin.account import Account, Period, testimony, verdict
 from drivers.cctalk_coin.codec import HOST, Check, Codec
-from drivers.cctalk_coin.device import Acceptor, Period
+from drivers.cctalk_coin.device import Acceptor
+from drivers.cctalk_coin.kinds import BILLS
 from drivers.cctalk_coin.options import options_of
 from drivers.line_settings import LineSettings
 from drivers.peripheral import Serving
@@ -44,7 +45,7 @@ ONE_SECOND: Final = timedelta(seconds=1)
 
 
 class CctalkCoin:
-    """One coin acceptor on one line: the pay station `desk` of its options."""
+    """One coin acceptor or bill validator on one line: the pay station `desk` of its options."""
 
     capabilities = CAPABILITIES
 
@@ -70,7 +71,7 @@ class CctalkCoin:
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def stays(self, deadline: float) -> Sequence[base.Stay]:
-        """The station, while it takes coins; it began to when this driver first saw it. Raises NotSent, Environment."""
+        """The station, while it takes money; it began to when this driver first saw it. Raises NotSent, Environment."""
         with self._serving.held(deadline) as acceptor:
             period = acceptor.period
         if period is None:
@@ -79,9 +80,9 @@ class CctalkCoin:
         return (base.Stay(self._ref(period), Yen(credited), "phone" if credited else ""),)
 
     def quote(self, stay: StayRef, at: datetime, deadline: float) -> base.Quote | base.Refused:
-        """The most that will be credited: a coin acceptor is not told how much is wanted. Raises as `stays` does.
+        """The most that will be credited: such a device is not told how much is wanted. Raises as `stays` does.
 
-        Refused: STAY_UNKNOWN, STAY_CHANGED, ALREADY_PAID, DEVICE_REFUSED (it cannot be made of the enabled coins).
+        Refused: STAY_UNKNOWN, STAY_CHANGED, ALREADY_PAID, DEVICE_REFUSED (it cannot be made of what is enabled).
         """
         cap = self._options.cap_yen
         with self._serving.held(deadline) as acceptor:
@@ -90,10 +91,11 @@ class CctalkCoin:
         if isinstance(period, base.Refused):
             return period
         if letter is None:
-            return _unmakeable(cap)
+            return self._unmakeable(cap)
+        what = self._options.accepts.capitalize()
         text = {
             "ja": f"精算機が満額になるまで投入します（上限 {cap:,}円）。請求は投入した額だけです。",
-            "en": f"Coins are credited until the machine has enough, at most ¥{cap:,}; only these are charged.",
+            "en": f"{what} are credited until the machine has enough, at most ¥{cap:,}; only these are charged.",
         }
         until = at + timedelta(seconds=self._options.hold_seconds)
         return base.Quote(self._ref(period), Yen(cap), (FeeLine(text=text, amount=cap),), until, at_most=True)
@@ -130,7 +132,7 @@ class CctalkCoin:
         if order.amount > self._options.cap_yen:
             return base.Refused(Code.WRONG_AMOUNT, f"{order.amount} yen are more than {self._options.cap_yen}")
         if letter is None:
-            return _unmakeable(order.amount)
+            return self._unmakeable(order.amount)
         until = order.deadline - min(MARGIN, (self._options.confirm_polls + 1) * self._options.patience)
         if self._monotonic() >= until:
             raise NotSent(Code.DEVICE_UNAVAILABLE, "too little time is left to show a coin and see it taken")
@@ -170,7 +172,7 @@ class CctalkCoin:
         if stay.kind is not NameKind.DESK or stay.name != self._options.desk:
             return base.Refused(Code.STAY_UNKNOWN, f"this is pay station {self._options.desk}")
         if period is None:
-            return base.Refused(Code.STAY_UNKNOWN, "the pay station takes no coins now")
+            return base.Refused(Code.STAY_UNKNOWN, "the pay station takes no money now")
         if not self._ref(period).same_as(stay):
             return base.Refused(Code.STAY_CHANGED, "the pay station now serves somebody else")
         account = period.account
@@ -178,16 +180,16 @@ class CctalkCoin:
             return base.Refused(Code.ALREADY_PAID, account.words)
         return period
 
+    def _unmakeable(self, amount: int) -> base.Refused:
+        what = f"{amount} yen cannot be made exactly of the {self._options.accepts} that are enabled"
+        return base.Refused(Code.DEVICE_REFUSED, what)
+
     def _ref(self, period: Period) -> StayRef:
         """A period begins when it is first seen, and never in the same second as the one before."""
         if self._began is None or self._began[0] != period.number:
             now = self._clock().replace(microsecond=0)
             self._began = (period.number, max(now, self._began[1] + ONE_SECOND) if self._began else now)
         return StayRef(NameKind.DESK, self._options.desk, self._began[1])
-
-
-def _unmakeable(amount: int) -> base.Refused:
-    return base.Refused(Code.DEVICE_REFUSED, f"{amount} yen cannot be made exactly of the coins that are enabled")
 
 
 def create(
@@ -238,7 +240,9 @@ def _listen(url: str, baud: int, until: float) -> base.Finding | None:
         return None
     check, address = max(asked, key=lambda one: asked[one])
     places = ", ".join(f"{there} ({count}×)" for (_, there), count in sorted(asked.items(), key=lambda one: -one[1]))
-    hints = (f"address = {address}", f'checksum = "{check.value}"', f"baud = {baud}")
+    hints: tuple[str, ...] = (f"address = {address}", f'checksum = "{check.value}"', f"baud = {baud}")
+    if address == BILLS.address:
+        hints += (f'accepts = "{BILLS.accepts}"',)
     return base.Finding(answered=True, identity=f"ccTalk, {baud} baud: a host asks address {places}", hints=hints)
 
 

@@ -1,21 +1,35 @@
-"""Which coins the host lets in, and where it wants them: inhibits and sorter paths. Pure.
+"""Which money the host lets in: the inhibits that coin acceptors and bill validators share. Pure.
 
-After power-up all coins are inhibited one by one and the master inhibit is off (Generic Specification 4.7, part 2,
-headers 228 and 231); so a host enables what it wants, whichever of the two it uses later.
+After power-up every place is inhibited and the master inhibit is off (Generic Specification 4.7, part 2, headers 228
+and 231); so a host enables what it wants, whichever of the two it uses later.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Final
+from typing import ClassVar, Final
 
-from drivers.cctalk_coin.coins import EMPTY, PLACES, coin_id
-from drivers.cctalk_coin.headers import Header, place_of
+from drivers.cctalk_coin.headers import Header
+from drivers.cctalk_coin.kinds import Kind
 
-ORDERS: Final = frozenset({Header.SET_MASTER_INHIBIT, Header.SET_INHIBITS, Header.SET_SORTER_PATHS})
-QUESTIONS: Final = frozenset({Header.COIN_ID, Header.SORTER_PATHS, Header.INHIBITS, Header.MASTER_INHIBIT})
+PLACES: Final = 16
+"""Coins or types of bill that a device knows at most: two bytes of inhibits."""
+
+ORDERS: Final = frozenset({Header.SET_MASTER_INHIBIT, Header.SET_INHIBITS})
+QUESTIONS: Final = frozenset({Header.INHIBITS, Header.MASTER_INHIBIT})
+
+Event = tuple[int, int]
+"""Result A and result B, as a host reads them."""
 
 
-class Inhibits:
-    """`values` are yen by place, 0 where there is no coin."""
+class Inhibits(ABC):
+    """The money that a device knows, by place. `values` are yen, 0 where there is none."""
+
+    kind: ClassVar[Kind]
+    orders: ClassVar[frozenset[int]] = ORDERS
+    questions: ClassVar[frozenset[int]] = QUESTIONS
+    most_mask: ClassVar[int] = 2
+    """Bytes of inhibits that an order may carry; those of places above 16 mean nothing."""
+    least_mask: ClassVar[int] = 2
 
     def __init__(self, values: tuple[int, ...], country: str) -> None:
         """As after power-up."""
@@ -25,7 +39,6 @@ class Inhibits:
     def power_up(self) -> None:
         """Forget what the host ordered."""
         self._mask, self._master = 0, True
-        self._paths = dict.fromkeys(range(1, PLACES + 1), 1)
 
     @property
     def touched(self) -> bool:
@@ -33,37 +46,44 @@ class Inhibits:
         return self._mask != 0
 
     def enabled(self) -> Mapping[int, int]:
-        """The coins that the host takes now: value by place."""
+        """What the host takes now: value by place."""
         if not self._master:
             return {}
         return {place: value for place, value in enumerate(self._values, 1) if value and self._mask >> (place - 1) & 1}
 
-    def event(self, value: int) -> tuple[int, int]:
-        """The place of an enabled coin of this value, and the way that it takes."""
-        place = next(place for place, one in self.enabled().items() if one == value)
-        return place, self._paths[place]
+    def place_of(self, value: int) -> int:
+        """The place of an enabled piece of this value."""
+        return next(place for place, one in self.enabled().items() if one == value)
+
+    @abstractmethod
+    def events(self, value: int) -> tuple[Event, ...]:
+        """The events in which an enabled piece of this value is shown, the last of which credits it."""
+
+    def says_again(self, header: int, data: bytes) -> bool:
+        """Whether the host orders what only a host that begins anew orders again."""
+        del header, data
+        return False
 
     def order(self, header: int, data: bytes) -> bool:
-        """Do what one of ORDERS says; False if it makes no sense."""
+        """Do what one of `orders` says; False if it makes no sense."""
         if header == Header.SET_MASTER_INHIBIT and len(data) == 1:
             self._master = bool(data[0] & 1)
-        elif header == Header.SET_INHIBITS and len(data) == 2:
-            self._mask = int.from_bytes(data, "little")
-        elif header == Header.SET_SORTER_PATHS and len(data) >= 2 and (place := place_of(data)):
-            self._paths[place] = data[1]
+        elif header == Header.SET_INHIBITS and self.least_mask <= len(data) <= self.most_mask:
+            self._mask = int.from_bytes(data[:2], "little")
         else:
             return False
         return True
 
     def answer(self, header: int, data: bytes) -> bytes | None:
-        """The reply's data to one of QUESTIONS; None if it makes no sense."""
+        """The reply's data to one of `questions`; None if it makes no sense."""
         if header == Header.INHIBITS and not data:
             return self._mask.to_bytes(2, "little")
-        if header == Header.MASTER_INHIBIT and not data:
-            return bytes((self._master,))
-        place = place_of(data) if len(data) == 1 else None
-        if place is None:
-            return None
-        if header == Header.SORTER_PATHS:
-            return bytes((self._paths[place],))
-        return coin_id(self._values[place - 1], self._country) if place <= len(self._values) else EMPTY
+        return bytes((self._master,)) if header == Header.MASTER_INHIBIT and not data else None
+
+    def _value(self, place: int) -> int:
+        return self._values[place - 1] if place <= len(self._values) else 0
+
+
+def place_in(data: bytes) -> int | None:
+    """The place, 1…16, of a command about one."""
+    return data[0] if data and 1 <= data[0] <= PLACES else None

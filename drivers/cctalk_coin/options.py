@@ -4,33 +4,42 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from drivers.cctalk_coin.billtable import MOST_CODE
 from drivers.cctalk_coin.codec import Check
-from drivers.cctalk_coin.coins import PLACES, mix
-from drivers.cctalk_coin.device import Settings
+from drivers.cctalk_coin.coins import mix
+from drivers.cctalk_coin.inhibits import PLACES
+from drivers.cctalk_coin.kinds import KINDS, Accepts, Kind
+from drivers.cctalk_coin.settings import Settings
 from drivers.line_settings import LineSettings
 from drivers.profile import DeviceTable
 from parking.errors import BadMessage, Code, Environment
 from parking.stay import NameKind, normalise
 
-_Value = Annotated[int, msgspec.Meta(ge=0, le=999)]
+_Coin = Annotated[int, msgspec.Meta(ge=0, le=999)]
+_Bill = Annotated[int, msgspec.Meta(ge=0, le=50_000)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=5)]
 
 README: Final = "see drivers/cctalk_coin/README.md"
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """README.md says what each means. Times are seconds, amounts yen."""
+    """README.md says what each means. Times are seconds, amounts yen. None: what is usual for such a device."""
 
     desk: str = "1"
-    coins: Annotated[tuple[_Value, ...], msgspec.Meta(min_length=1, max_length=PLACES)] = (10, 50, 100, 500)
+    accepts: Literal["coins", "bills"] = "coins"
+    coins: Annotated[tuple[_Coin, ...], msgspec.Meta(min_length=1, max_length=PLACES)] = (10, 50, 100, 500)
+    bills: Annotated[tuple[_Bill, ...], msgspec.Meta(min_length=1, max_length=PLACES)] = (1000, 2000, 5000, 10_000)
+    scaling: Literal[1, 10, 100, 1000] = 1000
+    escrow: bool = True
+    escrow_seconds: Annotated[float, msgspec.Meta(ge=1, le=120)] = 30.0
     country: Annotated[str, msgspec.Meta(pattern="^[A-Z]{2}$")] = "JP"
-    address: Annotated[int, msgspec.Meta(ge=2, le=255)] = 2
-    checksum: Literal["sum", "crc"] = "sum"
+    address: Annotated[int, msgspec.Meta(ge=2, le=255)] | None = None
+    checksum: Literal["sum", "crc"] | None = None
     baud: Literal[4800, 9600, 19200] = 9600
     echo: bool = True
     patience: Annotated[float, msgspec.Meta(ge=0.05, le=60)] = 0.35
     confirm_polls: Annotated[int, msgspec.Meta(ge=1, le=5)] = 3
-    step_yen: Annotated[int, msgspec.Meta(ge=1, le=999)] = 100
+    step_yen: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
     cap_yen: Annotated[int, msgspec.Meta(ge=1, le=50_000)] = 3000
     pause_seconds: _Seconds = 0.0
     satisfied_seconds: _Seconds = 2.0
@@ -40,22 +49,32 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     unknown: Literal["nak", "silent"] = "nak"
 
     @property
+    def kind(self) -> Kind:
+        """A coin acceptor or a bill validator."""
+        return KINDS[Accepts(self.accepts)]
+
+    @property
     def line(self) -> LineSettings:
         """Always 8N1."""
         return LineSettings(baud=self.baud)
 
     @property
     def settings(self) -> Settings:
-        """What the acceptor itself is to know."""
+        """What the device itself is to know."""
+        kind = self.kind
         return Settings(
-            values=self.coins,
+            accepts=kind.accepts,
+            values=self.coins if kind.accepts is Accepts.COINS else self.bills,
             country=self.country,
-            address=self.address,
-            check=Check(self.checksum),
+            scaling=self.scaling,
+            escrow=self.escrow,
+            escrow_seconds=self.escrow_seconds,
+            address=self.address or kind.address,
+            check=Check(self.checksum) if self.checksum else kind.check,
             echo=self.echo,
             patience=self.patience,
             confirm=self.confirm_polls,
-            step=self.step_yen,
+            step=self.step_yen or kind.step,
             pause=self.pause_seconds,
             grace=self.satisfied_seconds,
             always_open=self.always_open,
@@ -73,8 +92,19 @@ def options_of(device: DeviceTable) -> Options:
             raise BadMessage(Code.BAD_NAME, f"write desk = {normalise(NameKind.DESK, options.desk)!r}")
     except (msgspec.ValidationError, BadMessage) as error:
         raise Environment(Code.CONFIG, f"device {device.id!r}: options: {error}", README) from error
-    small = frozenset(value for value in options.coins if 0 < value <= options.step_yen)
-    if mix(options.cap_yen, small, options.cap_yen) is None:
-        detail = f"device {device.id!r}: cap_yen {options.cap_yen} cannot be made of coins up to step_yen"
-        raise Environment(Code.CONFIG, f"{detail} {options.step_yen}", README)
+    if wrong := _wrong(options):
+        raise Environment(Code.CONFIG, f"device {device.id!r}: {wrong}", README)
     return options
+
+
+def _wrong(options: Options) -> str:
+    """What contradicts itself, if anything does."""
+    settings = options.settings
+    small = frozenset(value for value in settings.values if 0 < value <= settings.step)
+    if mix(options.cap_yen, small, options.cap_yen) is None:
+        return f"cap_yen {options.cap_yen} cannot be made of {options.accepts} up to step_yen {settings.step}"
+    if settings.accepts is Accepts.BILLS:
+        nameless = [one for one in options.bills if one % options.scaling or one // options.scaling > MOST_CODE]
+        if nameless:
+            return f"scaling {options.scaling} leaves no name of four digits for bills of {nameless[0]} yen"
+    return ""

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from drivers.cctalk_coin.codec import Check
 from drivers.cctalk_coin.options import options_of
 from drivers.cctalk_coin.simhost import Faults, Host
 from drivers.cctalk_coin.simline import Bus
@@ -79,9 +78,10 @@ def serve(
     """Start the host of pay station `device.id` on a pty at `run_dir`/<device id>. Raises Environment(CONFIG)."""
     del exits  # it moves none
     options = options_of(device)
+    settings = options.settings
     faults = faults or Faults(no_echo=not options.echo)
     station = world.station(device.id)
-    host = Host(station, faults, options.coins, options.address, Check(options.checksum))
+    host = Host(station, faults, settings.values, settings.address, settings.check, options.kind)
     line = _Line(run_dir / device.id, host)
     line.start()
     return Served(str(run_dir / device.id), faults, host, line)

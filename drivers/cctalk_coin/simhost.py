@@ -1,4 +1,4 @@
-"""The other end of the line in a simulated lot: the payment software of a pay station that asks its coin acceptor.
+"""The other end of the line in a simulated lot: a pay station that asks its coin acceptor or its bill validator.
 
 Pure. Hosts differ where it matters for money: when they give up on a silent acceptor, what they do then, and from which
 counter they count on. HABITS has one of each kind that is known (facts tried against hosts written by others).
@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from drivers.cctalk_coin.billtable import ESCROW, HELD, STACKED, STACKER
 from drivers.cctalk_coin.codec import HOST, REPLY, Check, Codec, Frame
+from drivers.cctalk_coin.escrow import BACK, STACK
 from drivers.cctalk_coin.headers import Header
+from drivers.cctalk_coin.kinds import BILLS, COINS, Kind
 from drivers.simlot.station import Station
 
 GAP: Final = 0.05
@@ -50,6 +53,9 @@ class Faults:
 
     `habit` is the place in HABITS, `poll_ms` and `answer_ms` how often it polls and how long it waits for an answer.
     `drop_requests`, `drop_replies` and `garbage` count down: so many of the next are lost, or garbled on their way.
+    Of bills: `straight` has them stacked without its word; else it stacks what it still wants and gives back the rest.
+    `modeless`: it does not say which of the two it wants, but leaves it at what the validator does.
+    `returns` and `forgets` count down: so many it gives back all the same, of so many it never says what to do.
     """
 
     habit: int = 0
@@ -67,6 +73,10 @@ class Faults:
     never_inhibits: bool = False
     quiet_when_shut: bool = False
     no_echo: bool = False
+    straight: bool = False
+    modeless: bool = False
+    returns: int = 0
+    forgets: int = 0
 
     def take(self, name: str) -> bool:
         """Whether one of what is counted down is due; it is used up now."""
@@ -85,13 +95,14 @@ class _Asked:
 
 @dataclass
 class Host:
-    """Polls the acceptor at `address`; `values` are yen by place, as it has them in its own configuration."""
+    """Polls the device at `address`; `values` are yen by place, as it has them in its own configuration."""
 
     station: Station
     faults: Faults
     values: Sequence[int]
     address: int = 2
     check: Check = Check.SUM
+    kind: Kind = COINS
     counted: Counter[int] = field(default_factory=Counter)
     """Coins by value that it has credited: the station's own cash audit."""
     known: int | None = 0
@@ -115,10 +126,14 @@ class Host:
 
     def _begin(self, reset: bool) -> None:
         """Everything that it asks before it polls for credit."""
-        self._asked = None
+        self._asked, self._beginning = None, True
         self.known = None if self.habit.counts_on else 0
         self.shut = True
-        asks = [(header, b"\1" if header == Header.COIN_ID else b"") for header in self.habit.first]
+        asks: list[tuple[int, bytes]] = [
+            (self.kind.identity, b"\1") if header == Header.COIN_ID else (header, b"") for header in self.habit.first
+        ]
+        if self.kind is BILLS and not self.faults.modeless:
+            asks.append((Header.SET_BILL_MODE, bytes((STACKER | (0 if self.faults.straight else ESCROW),))))
         asks += [(Header.SET_INHIBITS, b"\0\0"), (Header.SET_MASTER_INHIBIT, b"\x01")]
         self._todo = list(asks)
         if reset:
@@ -142,6 +157,8 @@ class Host:
 
     def hear(self, data: bytes, now: float) -> None:
         """Take what comes from the line; nothing in an answer says to which request it belongs."""
+        if not data:
+            return  # or it would never see that the line was still
         if now - self._byte_at > GAP:
             self._codec.reset()
         self._byte_at = now
@@ -149,13 +166,14 @@ class Host:
             if self._asked is None or frame.header != REPLY:
                 continue
             asked = self._asked.frame
-            if asked.header == Header.CREDIT and len(frame.data) != CREDIT_BYTES:
+            if asked.header == self.kind.poll and len(frame.data) != CREDIT_BYTES:
                 continue
             self._asked = None
             if self._todo and self._todo[0] == (asked.header, asked.data):
                 self._todo.pop(0)
+            self._beginning = self._beginning and bool(self._todo)
             self._next_at = now + ((0 if self._todo else self.faults.poll_ms) + self.faults.slow_ms) / 1000
-            if asked.header == Header.CREDIT:
+            if asked.header == self.kind.poll:
                 self._credit(frame.data)
             elif asked.header == Header.SET_INHIBITS:
                 self.shut = not any(asked.data)
@@ -168,7 +186,7 @@ class Host:
             return b""
         if tries and asked.tries >= tries:
             self.gave_up += 1
-            self._begin(reset=self.habit.resets and not self._todo)
+            self._begin(reset=self.habit.resets and not self._beginning)
             self._next_at = now + self.habit.pause
             return b""
         asked.at, asked.tries = now, asked.tries + 1
@@ -180,11 +198,11 @@ class Host:
         wanted_shut = not self.station.open and not self.faults.never_inhibits
         if wanted_shut and not self.shut and self._late_polls < self.faults.late_inhibit:
             self._late_polls += 1
-            return (Header.CREDIT, b"")
+            return (self.kind.poll, b"")
         if wanted_shut is not self.shut:
             self._late_polls = 0
             return (Header.SET_INHIBITS, b"\0\0" if wanted_shut else b"\xff\xff")
-        return None if self.shut and self.faults.quiet_when_shut else (Header.CREDIT, b"")
+        return None if self.shut and self.faults.quiet_when_shut else (self.kind.poll, b"")
 
     def _credit(self, data: bytes) -> None:
         """Credit what is new since the last counter that it knew."""
@@ -200,11 +218,22 @@ class Host:
         if new > self.habit.most_jump:
             return
         for slot in range(new, 0, -1):
-            place = data[2 * slot - 1]
-            if place and place <= len(self.values):
-                value = self.values[place - 1]
+            place, result = data[2 * slot - 1 : 2 * slot + 1]
+            if not place or place > len(self.values):
+                continue
+            value = self.values[place - 1]
+            if self.kind is COINS or result == STACKED:
                 self.counted[value] += 1
                 self.station.coin(value)
+            elif result == HELD and slot == 1:  # else something has become of it already
+                self._decide(value)
+
+    def _decide(self, value: int) -> None:
+        """A bill is in escrow."""
+        if self.faults.take("forgets"):
+            return
+        wanted = value <= self.station.missing and not self.faults.take("returns")
+        self._todo.append((Header.ROUTE_BILL, bytes((STACK if wanted else BACK,))))
 
     def _begin_after_power_failure(self) -> None:
         """The acceptor has forgotten its inhibits."""

@@ -25,8 +25,10 @@ OFF: Final = 0.5
 """Seconds without power."""
 BETWEEN: Final = 0.5
 """Seconds between two customers at a pay station: it must see that the first one has gone."""
-PRICES: Final = (200, 300, 100)
-"""Yen that customers at a pay station are asked for, in turn: some machines cannot tell two equal sales apart."""
+PRICES: Final = (2, 3, 1)
+"""What customers at a pay station are asked for, in turn: some machines cannot tell two equal sales apart."""
+STEP: Final = 100
+"""Yen by which prices go, where the station's device does not say otherwise (`step_yen`)."""
 PATIENCE: Final = 15.0
 ASK: Final = 5.0
 IMPATIENT: Final[Mapping[str, Mapping[str, int]]] = {"zvt_terminal": {"t3_ms": 1000, "t4_ms": 2500}}
@@ -60,7 +62,9 @@ class Simulated:
         said = msgspec.json.decode((run_dir / "sim.json").read_bytes())
         self._urls: dict[str, str] = said["urls"]
         self._control: str = said["control"]
-        self._families = {device.id: device.family for device in load(profile).device}
+        devices = load(profile).device
+        self._families = {device.id: device.family for device in devices}
+        self._steps = {device.id: int(device.options.get("step_yen", STEP)) for device in devices}
         self._hurry()
 
     def close(self) -> None:
@@ -82,7 +86,7 @@ class Simulated:
         self._before = self._marks(subject)
         if subject.part is Part.DESK:
             time.sleep(BETWEEN)
-            self._price = next(self._prices)
+            self._price = next(self._prices) * self._steps[subject.device.id]
             self._tell("ask", device=subject.device.id, amount=self._price)
             return ""
         bay = subject.exit.bay if subject.exit else ""

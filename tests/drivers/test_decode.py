@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.__main__ import main
+from drivers.cctalk_coin.codec import Check, Codec, Frame
+from drivers.cctalk_coin.headers import Header
 from drivers.decode import DECODERS, decoder
 from drivers.recorder import Direction
 from parking.errors import Environment
@@ -21,6 +23,8 @@ from parking.errors import Environment
         ("modbus", "01 02 00 00 00 08 79 cc", "unit 1 >"),
         ("cctalk", "02 00 01 f6 07", "> to 2: 246 manufacturer"),
         ("cctalk", "02 00 01 e5 18", "> to 2: 229 credit"),
+        ("cctalk", "28 00 01 fe d9", "> to 40: 254 simple poll"),
+        ("cctalk-crc", "28 00 46 01 3f", "> to 40: 1 reset"),
         ("zvt", "10 02 06 01 07 04 00 00 00 00 04 50 10 03 61 a4", "0601  04 00 00 00 00 04 50"),
         ("zvt", "06", "ack"),
         ("zvt-tcp", "06 0f 00", "060f"),
@@ -40,6 +44,15 @@ def test_an_answer_is_told_with_what_was_asked():
     ear.feed(bytes.fromhex("02 00 01 f6 07"), None)
     (heard,) = ear.feed(bytes.fromhex("01 03 02 00 41 43 4d 29"), None)
     assert heard == '< to 1: answer to 246 manufacturer  41 43 4d "ACM"'
+
+
+def test_what_a_bill_validator_said_is_told_in_words():
+    """Its answer is a recorded one: bill 3 in escrow, given back, in escrow again."""
+    ear = decoder("cctalk-crc")
+    (asked,) = ear.feed(Codec(Check.CRC, None).encode(Frame(40, Header.BILL_EVENTS)), None)
+    assert asked == "> to 40: 159 bill events"
+    (heard,) = ear.feed(bytes((1, 11, 44, 0, 18, 3, 1, 0, 1, 3, 1, 0, 0, 0, 0, 204)), None)
+    assert heard == "< to 1: answer to 159 bill events  12 03 01 00 01 03 01 00 00 00 00"
 
 
 def test_a_recording_says_who_spoke():

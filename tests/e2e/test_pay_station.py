@@ -14,7 +14,8 @@ from demo.stack import SimLot, Stack
 CHARGED = ("mdb-station", "zvt-station")
 """Stations that name an amount (class A)."""
 COINS = "coin-station"
-"""One that takes coins until it is satisfied (class B)."""
+BILLS = "bill-station"
+"""Those that take coins or bills until they are satisfied (class B)."""
 NEVER_ASKED = {"asked": 0, "ticket": 0, "line_sales": 0, "line_yen": 0}
 
 pytestmark = pytest.mark.timeout(120)
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.timeout(120)
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     run = Path(tempfile.mkdtemp(prefix="daiko-desk-"))
-    made = Stack(run, lots=(*CHARGED, COINS))
+    made = Stack(run, lots=(*CHARGED, BILLS, COINS))
     made.up()
     yield made
     made.abandon()
@@ -94,21 +95,24 @@ def test_who_gives_up_or_pays_cash_at_the_station_meanwhile_is_not_charged(stack
     wait_for("the money to be let go", lambda: all(pay["state"] != "authorized" for pay in stack.provider_payments()))
 
 
-def test_coins_are_credited_until_the_station_is_satisfied_and_just_these_are_charged(stack: Stack) -> None:
-    before = station(stack, COINS)
-    asks(stack, COINS, 700)
-    one = phone(stack, COINS)
-    assert "上限 3,000円 で支払う" in one.ask_fee("1")  # said before: this is the most, not the fee
+@pytest.mark.parametrize(("name", "asked", "most"), [(COINS, 700, "3,000"), (BILLS, 2_000, "10,000")])
+def test_money_is_credited_until_the_station_is_satisfied_and_just_that_is_charged(
+    stack: Stack, name: str, asked: int, most: str
+) -> None:
+    before = station(stack, name)
+    asks(stack, name, asked)
+    one = phone(stack, name)
+    assert f"上限 {most}円 で支払う" in one.ask_fee("1")  # said before: this is the most, not the fee
     one.go_to_payment()
     one.decide()
     wait_for("the phone to say so", lambda: one.stage() == "done", 40)
-    after = station(stack, COINS)
-    assert (after["line_sales"], after["line_yen"]) == (before["line_sales"] + 1, before["line_yen"] + 700)
+    after = station(stack, name)
+    assert (after["line_sales"], after["line_yen"]) == (before["line_sales"] + 1, before["line_yen"] + asked)
     wait_for(
         "the capture",
-        lambda: [p["amount"] for p in stack.provider_payments() if p["state"] == "captured"][-1:] == [700],
+        lambda: [p["amount"] for p in stack.provider_payments() if p["state"] == "captured"][-1:] == [asked],
     )
-    assert stack.cases()[-1]["amount"] == 700
+    assert stack.cases()[-1]["amount"] == asked
 
 
 def test_a_plug_pulled_among_the_coins_charges_nothing_that_nobody_can_tell(stack: Stack) -> None:

@@ -22,7 +22,9 @@ from cloud.sandbox.wire import check as check_signature
 from cloud.sandbox.wire import read as read_statement
 from drivers.cctalk_coin.codec import Check
 from drivers.cctalk_coin.codec import Codec as CctalkCodec
-from drivers.cctalk_coin.device import Acceptor, Settings
+from drivers.cctalk_coin.device import Acceptor
+from drivers.cctalk_coin.kinds import KINDS
+from drivers.cctalk_coin.settings import Settings
 from drivers.framing import ReceiveBuffer, holds_crc16, with_crc16
 from drivers.host_link import codec as host_codec
 from drivers.host_link import files as host_files
@@ -85,16 +87,18 @@ def zvt(data: bytes) -> None:
 
 
 def cctalk(data: bytes) -> None:
-    """Both checks; what is understood can be said again. And the acceptor, in pieces that come at various times."""
+    """Both checks; what is understood can be said again. And both devices, in pieces that come at various times."""
     for check in Check:
-        codec, acceptor, now = CctalkCodec(check, None), Acceptor(Settings(check=check)), 0.0
+        codec, now = CctalkCodec(check, None), 0.0
+        devices = [Acceptor(Settings(accepts=one.accepts, address=one.address, check=check)) for one in KINDS.values()]
         for piece in split(data):
             for frame in codec.feed(piece):
                 assert CctalkCodec(check, None).feed(codec.encode(frame)) == [frame]
             assert len(codec._buffer) <= MOST_KEPT
             now += len(piece) / 64
-            if acceptor.receive(piece, now) + acceptor.due(now):
-                acceptor.written(now)
+            for device in devices:
+                if device.receive(piece, now) + device.due(now):
+                    device.written(now)
 
 
 def usb_relay(data: bytes) -> None:

@@ -64,8 +64,10 @@ class TimedLine:
         self.faults = faults or Faults()
         parsed = options_of(table(**options))
         self.faults.no_echo = not parsed.echo
-        self.acceptor = Acceptor(parsed.settings)
-        self.host = Host(self.station, self.faults, parsed.coins, parsed.address, parsed.settings.check)
+        settings = parsed.settings
+        self.bills = parsed.accepts == "bills"
+        self.acceptor = Acceptor(settings)
+        self.host = Host(self.station, self.faults, settings.values, settings.address, settings.check, parsed.kind)
         self.bus = Bus(self.faults)
         self.now = 1000.0
         self.stalled_until = 0.0
@@ -133,7 +135,7 @@ class TimedLine:
     # --- people ---
 
     def ask(self, amount):
-        """A customer puts a ticket in, and the host enables the coins."""
+        """A customer puts a ticket in, and the host lets money in."""
         self.station.ask(amount)
         self.run(5, until=lambda: self.acceptor.period is not None)
         (stay,) = self.driver.stays(self.now)

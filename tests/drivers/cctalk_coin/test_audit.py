@@ -1,5 +1,7 @@
 """The cash audit: what the station counted, less what we credited, is what must be in its box."""
 
+import pytest
+
 from drivers.cctalk_coin.audit import audit, lines, proxied
 
 
@@ -29,11 +31,13 @@ def test_more_by_phone_than_counted_is_a_contradiction() -> None:
     assert "食い違い" in lines(rows)[0]
 
 
-def test_it_agrees_with_what_the_simulated_station_counted(timed) -> None:
-    line = timed()
+@pytest.mark.parametrize(("accepts", "asks"), [("coins", (350, 500, 60)), ("bills", (3000, 1000))])
+def test_it_agrees_with_what_the_simulated_station_counted(timed, accepts, asks) -> None:
+    line = timed(accepts=accepts)
     evidence = []
-    for number, asked in enumerate((350, 500, 60)):
+    for number, asked in enumerate(asks):
         outcome = line.settle(line.ask(asked), asked, reference=f"DK-1-{number}")
         evidence += [proof.text for proof in outcome.evidence]
         line.run(2)
+    assert line.host.counted.total() > 0
     assert all(row.in_box == (0, 0) and not row.contradicts for row in audit(line.host.counted, proxied(evidence)))

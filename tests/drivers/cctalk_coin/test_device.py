@@ -1,8 +1,6 @@
 """The acceptor as its host sees it: published conversations, the counter, and when it forgets."""
 
-import math
 import tomllib
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,56 +11,17 @@ from drivers import base
 from drivers.cctalk_coin.account import Fate, verdict
 from drivers.cctalk_coin.account import testimony as said_of
 from drivers.cctalk_coin.codec import Check, Codec, Frame
-from drivers.cctalk_coin.coins import coin_id, mix, mix_text, read_mix
-from drivers.cctalk_coin.device import Acceptor, Settings
+from drivers.cctalk_coin.coins import mix, mix_text, read_mix
+from drivers.cctalk_coin.coinset import coin_id
+from drivers.cctalk_coin.device import Acceptor
 from drivers.cctalk_coin.events import FORGET, Events
 from drivers.cctalk_coin.headers import Header
+from drivers.cctalk_coin.kinds import COINS
+from drivers.cctalk_coin.settings import Settings
 from parking.outcome import EvidenceKind, Level
-from parking.stay import NameKind, StayRef
+from tests.rigs.cctalk_table import Table
 
 TALK = tomllib.loads((Path(__file__).parents[2] / "vectors" / "cctalk_coin" / "acceptor.toml").read_text())
-STAY = StayRef(NameKind.DESK, "1", datetime(2026, 11, 25, tzinfo=UTC))
-
-
-class Table:
-    """An acceptor on a table: asked by hand, at times that we choose, on a line that echoes."""
-
-    def __init__(self, **settings):
-        self.now = 100.0
-        self.acceptor = Acceptor(Settings(**{"confirm": 1} | settings))
-        self.codec = Codec(self.acceptor.settings.check, None)
-        self.acceptor.opened(self.now)
-
-    def hear(self, raw, wait=0.2, echo=True):
-        """Raw bytes from the host after a pause in which the line is served; our answer, which is echoed."""
-        end = self.now + wait
-        while self.now < end:
-            self.now += 0.01
-            self.spoken(self.acceptor.due(self.now), echo)
-        return self.spoken(self.acceptor.receive(raw, self.now), echo)
-
-    def spoken(self, said, echo=True):
-        if said:
-            self.acceptor.written(self.now)
-            if echo and self.acceptor.settings.echo:
-                assert self.acceptor.receive(said, self.now) == b""
-        return said
-
-    def ask(self, header, data=b"", wait=0.2, echo=True, to=2):
-        raw = self.codec.encode(Frame(to, header, data))
-        said = self.codec.feed(self.hear(raw, wait, echo))
-        return said[0].data if said and said[0].header == 0 else None
-
-    def poll(self, **more):
-        return self.ask(Header.CREDIT, **more)
-
-    def enable(self, mask=b"\xff\xff"):
-        self.ask(Header.SET_INHIBITS, mask)
-        for _ in range(4):
-            self.poll()
-
-    def pay(self, amount, until=math.inf):
-        return self.acceptor.begin("DK-1-1", STAY, amount, until)
 
 
 def outcome_of(account):
@@ -96,7 +55,7 @@ class TestConversation:
             Header.SET_DEFAULT_SORTER_PATH: b"\1",
         }
         table = Table()
-        for header in set(Header) - {Header.ADDRESS_POLL}:
+        for header in {*COINS.fixed, *COINS.taken, *asks, COINS.poll, *COINS.running}:
             assert table.ask(header, asks.get(header, b"")) is not None, header.name
 
     def test_unknown_or_senseless_requests_are_refused_or_passed_over(self):

@@ -36,6 +36,26 @@ class TestOnAPty:
         assert [(sale.asked, sale.paid) for sale in lot.station.sales] == [(500, 500)]
         assert lot.driver.stays(soon()) == ()
 
+    @pytest.mark.parametrize("straight", [False, True])
+    @pytest.mark.parametrize("more", [{}, {"echo": False}, {"checksum": "sum"}])
+    def test_a_payment_is_credited_in_bills_until_the_station_has_enough(self, rig, straight, more):
+        faults = Faults(poll_ms=40, answer_ms=60, straight=straight, no_echo=not more.get("echo", True))
+        lot = rig(faults=faults, accepts="bills", cap_yen=10_000, **more)
+        stay = lot.ask(3000)
+        quote = lot.driver.quote(stay, datetime.now(UTC), soon())
+        assert quote.amount == 10_000
+        assert quote.lines[0].text["en"].startswith("Bills are credited")
+        outcome = lot.settle(stay, quote.amount)
+        assert (outcome.level, outcome.credited) == (Level.LEGACY_CONFIRMED, 3000)
+        assert [(sale.asked, sale.paid) for sale in lot.station.sales] == [(3000, 3000)]
+        assert outcome.evidence[0].text == f"event counter 0 → {3 if straight else 6}: 3×1000"
+
+    def test_a_probe_hears_that_a_host_asks_for_bills(self, rig):
+        lot = rig(accepts="bills")
+        lot.faults.answer_ms = 40
+        finding = driver.probe(lot.served.url, soon())
+        assert finding.hints == ("address = 40", 'checksum = "crc"', "baud = 9600", 'accepts = "bills"')
+
     def test_the_intent_is_committed_before_the_first_coin_with_the_exact_bytes_and_the_counter(self, rig):
         lot = rig()
         for times, before in ((1, 0), (2, 3)):
@@ -181,6 +201,25 @@ class TestSettle:
         assert line.settle(stay, 3100).code is Code.WRONG_AMOUNT
         assert line.station.coins == 0
 
+    def test_in_bills_is_of_what_these_make_exactly(self, timed):
+        line = timed(accepts="bills")
+        stay = line.ask(2000)
+        outcome = line.settle(stay, 1500)
+        assert outcome.code is Code.DEVICE_REFUSED
+        assert "of the bills that are enabled" in outcome.detail
+        assert line.settle(stay, 2000).credited == 2000
+        assert line.host.counted == {1000: 2}
+
+    def test_at_its_deadline_gives_a_bill_back_of_which_the_station_has_not_said_anything(self, timed):
+        line = timed(Faults(forgets=1), accepts="bills")
+        stay = line.ask(2000)
+        before = line.now
+        assert isinstance(line.settle(stay, 2000, seconds=5), Refused)
+        assert line.now - before <= 5.1
+        assert isinstance(line.driver.who_settled(stay, "DK-1-1", 0), Nobody)
+        line.run(5)
+        assert line.host.counted == {}
+
     def test_with_too_little_time_writes_nothing(self, timed):
         line = timed()
         stay = line.ask(200)
@@ -298,6 +337,12 @@ class TestWitness:
         ({"step_yen": 5}, "step_yen"),
         ({"baud": 115200}, "baud"),
         ({"patience": 0}, "patience"),
+        ({"accepts": "cheques"}, "accepts"),
+        ({"accepts": "bills", "step_yen": 100}, "step_yen"),
+        ({"accepts": "bills", "cap_yen": 3500}, "cap_yen"),
+        ({"accepts": "bills", "scaling": 1}, "scaling 1 leaves no name of four digits for bills of 10000 yen"),
+        ({"accepts": "bills", "bills": [1000, 1500]}, "1500"),
+        ({"accepts": "bills", "escrow_seconds": 0}, "escrow_seconds"),
     ],
 )
 def test_wrong_options_are_told_with_the_device_and_the_option(options, word):

@@ -45,8 +45,10 @@ def stranger(tmp_path_factory):
 
 
 @pytest.mark.timeout(150)
-def test_it_reads_all_that_both_sides_say_in_a_payment(stranger, timed):
-    line = timed(echo=False)
+@pytest.mark.parametrize(("accepts", "yen"), [("coins", 500), ("bills", 3000)])
+def test_it_reads_all_that_both_sides_say_in_a_payment(stranger, timed, accepts, yen):
+    """Frames only, of either device: it knows neither what they mean nor the CRC."""
+    line = timed(echo=False, accepts=accepts, checksum="sum")
     asked = []
     step = line.host.step
 
@@ -57,7 +59,7 @@ def test_it_reads_all_that_both_sides_say_in_a_payment(stranger, timed):
         return raw
 
     line.host.step = noted
-    line.settle(line.ask(500), 3000)
+    line.settle(line.ask(yen), 3000)
     talk = [raw for _, raw in sorted([*asked, *line.said], key=lambda one: one[0])]
     assert len(talk) > 50
     assert stranger(talk) == talk
