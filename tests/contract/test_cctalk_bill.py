@@ -8,7 +8,7 @@ from tests.rigs.conformance import Stage
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory):
-    made = Stage(tmp_path_factory.mktemp("lot"), "bill-station", timeout_seconds=1.0, observe=8.0)
+    made = Stage(tmp_path_factory.mktemp("lot"), "bill-station", timeout_seconds=1.0, observe=8.0, patience=1.5)
     yield made
     made.close()
 
