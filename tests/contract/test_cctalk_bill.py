@@ -5,10 +5,13 @@ import pytest
 from drivers.conform.cases import CASES
 from tests.rigs.conformance import Stage
 
+PATIENT = {"patience": 1.5}
+"""For a busy computer: these hosts never give up."""
+
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory):
-    made = Stage(tmp_path_factory.mktemp("lot"), "bill-station", timeout_seconds=1.0, observe=8.0, patience=1.5)
+    made = Stage(tmp_path_factory.mktemp("lot"), "bill-station", timeout_seconds=1.0, observe=8.0, options=PATIENT)
     yield made
     made.close()
 

@@ -18,11 +18,14 @@ LOTS = Path(__file__).parents[2] / "seeds" / "lots"
 def hurried(name, folder, **times):
     """A copy of a seed lot's profile with other times; its tariff beside it.
 
-    `patience` is for acceptors on a busy computer: their simulated hosts never give up.
+    `options` are added to the device's; `url` takes the place of its own, where there is one device.
     """
     text = (LOTS / f"{name}.toml").read_text()
-    if patience := times.pop("patience", None):
-        text = text.replace("[device.options]\n", f"[device.options]\npatience = {patience}\n")
+    if url := times.pop("url", None):
+        text, found = re.subn(r'(?m)^url = "[^"]*"', f'url = "{url}"', text)
+        assert found == 1, name
+    more = "".join(f"{key} = {value}\n" for key, value in times.pop("options", {}).items())
+    text = text.replace("[device.options]\n", f"[device.options]\n{more}")
     for key, seconds in times.items():
         text, found = re.subn(rf"(?m)^{key} = [0-9.]+", f"{key} = {seconds}", text)
         assert found, (name, key)
