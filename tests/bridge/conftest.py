@@ -473,7 +473,7 @@ def module_threads_clean():
 def no_thread_left():
     before = set(threading.enumerate())
     yield
-    until = time.monotonic() + 3
+    until = time.monotonic() + 12
     left = {}
     while time.monotonic() < until:
         left = set(threading.enumerate()) - before
