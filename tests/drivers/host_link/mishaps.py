@@ -1,5 +1,6 @@
 """What tests do to each kind of host, and what they wait for."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -66,7 +67,8 @@ def mute(lane: Any, on: bool) -> None:
     if lane.server is not None:
         os.kill(lane.server.pid, signal.SIGSTOP if on else signal.SIGCONT)
         for child in children(lane.server.pid):
-            os.kill(child, signal.SIGSTOP if on else signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(child, signal.SIGSTOP if on else signal.SIGCONT)
     elif lane.way == "http":
         lane.served.faults.silent = on
     elif lane.way == "sqlite":
