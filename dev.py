@@ -230,7 +230,7 @@ def test(arguments: list[str]) -> NoReturn:
 
 
 def faults(arguments: list[str]) -> NoReturn:
-    """Run all fault rigs at full size, about an hour, and print what they tried; --help says more."""
+    """Run all fault rigs at full size, one to two hours, and print what they tried; --help says more."""
     become("-m", "tests.rigs.faults", *arguments)
 
 

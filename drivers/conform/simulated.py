@@ -183,14 +183,18 @@ class Simulated:
             time.sleep(0.05)
 
     def _world(self) -> dict[str, Any]:
-        answer = self._session.get(f"{self._control}/world", timeout=ASK)
-        answer.raise_for_status()
-        world: dict[str, Any] = answer.json()
-        return world
+        return self._answer("GET", "world")
 
     def _tell(self, what: str, **words: Any) -> dict[str, Any]:
-        answer = self._session.post(f"{self._control}/{what}", json=words, timeout=ASK)
+        return self._answer("POST", what, words)
+
+    def _answer(self, method: str, what: str, words: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Raises Environment if the lot refuses, or is gone."""
+        try:
+            answer = self._session.request(method, f"{self._control}/{what}", json=words, timeout=ASK)
+        except requests.RequestException as error:
+            raise Environment(Code.DEVICE_UNAVAILABLE, f"the simulated lot is gone: {error}", "try again") from error
         if not answer.ok:
-            raise Environment(Code.CONFLICT, f"the simulated lot refuses {what}: {answer.text}", "")
+            raise Environment(Code.CONFLICT, f"the simulated lot refuses {what}: {answer.text}", "try again")
         said: dict[str, Any] = answer.json()
         return said

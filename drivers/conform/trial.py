@@ -11,7 +11,7 @@ from drivers.conform.bench import Bench, NotReadyError
 from drivers.conform.judge import told
 from drivers.conform.report import Trial
 from drivers.conform.subject import Lot, Subject
-from parking.errors import Environment, NotSent
+from parking.errors import DaikoError
 from parking.outcome import Level
 
 Tell = Callable[[Trial], None]
@@ -52,7 +52,7 @@ def _trial(bench: Bench) -> Trial:
             )
             seen = bench.lot.watch(subject)
             outcome = acting.result()
-    except (NotReadyError, NotSent, Environment) as error:
+    except (NotReadyError, DaikoError) as error:
         return Trial(subject=subject.title, exit=name, right=False, detail=str(error))
     finally:
         bench.tidy()

@@ -60,9 +60,10 @@ Pair = tuple[End, End]
 class Splice:
     """A spliced line; begins with `start`, ends with `close`. `url` is the driver's."""
 
-    def __init__(self, url: str) -> None:
-        """Nothing passes yet."""
+    def __init__(self, url: str, char: float = 0.0) -> None:
+        """Nothing passes yet. `char`: seconds that each byte takes at least."""
         self.url = url
+        self._char = char
         self.mishaps = Mishaps()
         self._said = bytearray()
         self._out, self._idle, self._over, self._there = (threading.Event() for _ in range(4))
@@ -174,6 +175,7 @@ class Splice:
         if self.mishaps.noise:
             end.write(self._dice.randbytes(NOISE))
         if not self.mishaps.slow:
+            time.sleep(len(data) * self._char)
             end.write(data)
             return
         for one in data:
@@ -240,10 +242,10 @@ class _Called(Splice):
 class _Serial(Splice):
     """A pty before the machine's own port."""
 
-    def __init__(self, url: str, settings: LineSettings, folder: Path) -> None:
+    def __init__(self, url: str, settings: LineSettings, folder: Path, paced: bool) -> None:
         self._device, self._settings = url, settings
         self._path = folder / f"spliced-{Path(url).name}"
-        super().__init__(str(self._path))
+        super().__init__(str(self._path), settings.seconds_per_char if paced else 0.0)
 
     def _serve(self) -> None:
         far = PortEnd(self._device, self._settings)
@@ -252,10 +254,11 @@ class _Serial(Splice):
         self._pass(near, far)
 
 
-def splice(url: str, settings: LineSettings, folder: Path) -> Splice | None:
+def splice(url: str, settings: LineSettings, folder: Path, paced: bool) -> Splice | None:
     """Splice the line of a machine at `url`; None where there is no line, or none that can be had here.
 
-    `folder` gets the pty. Raises OSError or Environment if an address is taken.
+    `folder` gets the pty. `paced`: a serial line is as slow as its baud rate, which a simulated one is not by itself.
+    Raises OSError or Environment if an address is taken.
     """
     scheme = url.partition("://")[0].lower() if "://" in url else ""
     made: Splice | None = None
@@ -264,7 +267,7 @@ def splice(url: str, settings: LineSettings, folder: Path) -> Splice | None:
     elif scheme == "listen":
         made = _Called(url)
     elif scheme == "" and sys.platform != "win32":
-        made = _Serial(url, settings, folder)
+        made = _Serial(url, settings, folder, paced)
     if made is not None:
         made.start()
     return made

@@ -124,6 +124,9 @@ class Line:
         said, silences = letter, 0
         answer: Answer | None = None
         self._keep_quiet(deadline)
+        if deadline - time.monotonic() < self._timeout / 2:
+            # The link stays as it is: were it begun anew here, one that takes longer than a look would never stand.
+            raise NotSent(Code.DEVICE_UNAVAILABLE, f"{self._transport.url}: no time left for an answer")
         for times in range(1, tries + 1):
             try:
                 answer = self._once(said, deadline)

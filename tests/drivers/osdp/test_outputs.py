@@ -1,5 +1,6 @@
 """Exits opened by a reader's output: one release per order, and what each mishap ends as."""
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from drivers import registry
 from drivers.base import Applied, Refused, ReleaseOrder, Target, Uncertain
-from drivers.osdp import driver
+from drivers.osdp import driver, sim
 from parking import errors
 from parking.desk import Position
 from parking.errors import Code, NotSent
@@ -284,6 +285,16 @@ class TestRead:
             wrong.read([lot.target()], time.monotonic() + 2)
         wrong.close()
         assert "open_base" in caught.value.remedy
+
+    def test_a_link_on_a_slow_line_is_begun_in_as_many_looks_as_it_takes(self, rig):
+        """At 9600 baud it takes most of the 0.2 s that a look has: what was reached in one is not given up."""
+        lot = rig(faults=sim.Faults(byte_us=1042))
+        looks = []
+        until = time.monotonic() + 5
+        while not any(looks) and time.monotonic() < until:
+            with contextlib.suppress(errors.DaikoError):
+                looks.append(lot.read(seconds=0.2).position)
+        assert looks == [Position.CLOSED]
 
     def test_counts_nothing(self, lot):
         assert lot.driver.read_counter(lot.target(), 0) is None
