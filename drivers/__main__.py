@@ -70,7 +70,7 @@ def probe(arguments: argparse.Namespace) -> int:
         known = registry.family(name)
         if arguments.json:
             print(f"asking {name} {at}/{len(names)}", file=sys.stderr, flush=True)
-        finding = known.probe(arguments.url, time.monotonic() + arguments.seconds)
+        finding = known.module().probe(arguments.url, time.monotonic() + arguments.seconds)
         answered |= finding.answered
         told.append({"family": name, **dataclasses.asdict(finding)})
         if not arguments.json:

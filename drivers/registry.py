@@ -12,62 +12,94 @@ from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from drivers import base
-from drivers.cctalk_coin import driver as cctalk_coin
-from drivers.host_link import driver as host_link
 from drivers.line_settings import LineSettings
-from drivers.mdb_cashless import driver as mdb_cashless
-from drivers.modbus_io import driver as modbus_io
-from drivers.osdp import driver as osdp
 from drivers.profile import DeviceTable, ExitTable
 from drivers.transport import Tap
-from drivers.usb_relay import driver as usb_relay
-from drivers.zvt_terminal import driver as zvt_terminal
 from parking.errors import Code, Environment
 
 
-class Create(Protocol):
-    """Makes a family's driver; opens nothing yet. Raises Environment(CONFIG) for bad options."""
+class Module(Protocol):
+    """The `driver` module of a family."""
 
-    def __call__(
+    def create(
         self, device: DeviceTable, exits: Sequence[ExitTable], clock: Callable[[], datetime], recorder: Tap | None
     ) -> base.Driver:
-        """`exits` may be all of the lot, `clock` gives aware UTC."""
+        """Make the driver; opens nothing yet. `exits` may be all of the lot, `clock` gives aware UTC.
+
+        Raises Environment(CONFIG) for bad options.
+        """
         ...
 
+    def probe(self, url: str, deadline: float) -> base.Finding:
+        """Ask, read-only, whether such a device answers at a URL. `deadline` is monotonic seconds.
 
-class Probe(Protocol):
-    """Asks, read-only, whether such a device answers at a URL. Never raises a DaikoError for a device that is away."""
-
-    def __call__(self, url: str, deadline: float) -> base.Finding:
-        """`deadline` in monotonic seconds."""
+        Never raises a DaikoError for a device that is away.
+        """
         ...
 
-
-def _usual(device: DeviceTable) -> LineSettings:
-    del device  # it has no serial line, or the usual one
-    return LineSettings()
+    def line(self, device: DeviceTable) -> LineSettings:
+        """How characters look on its serial line, the usual ones if it has none; raises Environment(CONFIG)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
     """A kind of legacy machine. `schemes` are those of the URLs it can be reached by, "" for a serial port's name.
 
-    `line` says how characters look on a device's serial line; it raises Environment(CONFIG) for bad options.
+    `module` imports its code: a bridge carries in memory only what its lot has.
     """
 
-    create: Create
-    probe: Probe
+    module: Callable[[], Module]
     summary: Mapping[str, str]
     schemes: frozenset[str]
-    line: Callable[[DeviceTable], LineSettings] = _usual
+
+
+def _cctalk_coin() -> Module:
+    from drivers.cctalk_coin import driver
+
+    return driver
+
+
+def _host_link() -> Module:
+    from drivers.host_link import driver
+
+    return driver
+
+
+def _mdb_cashless() -> Module:
+    from drivers.mdb_cashless import driver
+
+    return driver
+
+
+def _modbus_io() -> Module:
+    from drivers.modbus_io import driver
+
+    return driver
+
+
+def _osdp() -> Module:
+    from drivers.osdp import driver
+
+    return driver
+
+
+def _usb_relay() -> Module:
+    from drivers.usb_relay import driver
+
+    return driver
+
+
+def _zvt_terminal() -> Module:
+    from drivers.zvt_terminal import driver
+
+    return driver
 
 
 FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
     {
         "modbus_io": Family(
-            create=modbus_io.create,
-            probe=modbus_io.probe,
-            line=modbus_io.line,
+            module=_modbus_io,
             summary={
                 "ja": "Modbus RTU/TCP のリレー・入力ボード、ロック板コントローラー",
                 "en": "Modbus RTU/TCP relay and input boards, lock-plate controllers",
@@ -75,18 +107,15 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
             schemes=frozenset({"", "socket", "rfc2217", "spy"}),
         ),
         "host_link": Family(
-            create=host_link.create,
-            probe=host_link.probe,
+            module=_host_link,
             summary={
                 "ja": "第1管理サーバー（HTTP・データベースの表・共有フォルダー）：入出庫・料金・精算・支払者の照会",
                 "en": "First management server over HTTP, database tables or a shared folder: stays, fees, who paid",
             },
-            schemes=frozenset(host_link.WAYS),
+            schemes=frozenset({"http", "https", "sqlite", "postgresql", "firebird", "folder"}),
         ),
         "zvt_terminal": Family(
-            create=zvt_terminal.create,
-            probe=zvt_terminal.probe,
-            line=zvt_terminal.line,
+            module=_zvt_terminal,
             summary={
                 "ja": "ZVT 決済端末として精算機につながる（TCP・シリアル）",
                 "en": "ZVT payment terminal of a pay station, over TCP or a serial line",
@@ -94,9 +123,7 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
             schemes=frozenset({"", "listen", "socket", "rfc2217", "spy"}),
         ),
         "mdb_cashless": Family(
-            create=mdb_cashless.create,
-            probe=mdb_cashless.probe,
-            line=mdb_cashless.line,
+            module=_mdb_cashless,
             summary={
                 "ja": "精算機のキャッシュレス端末（MDB/ICP、MDB-USB アダプター経由）：請求額と承認",
                 "en": "Cashless reader of a pay station (MDB/ICP, behind an MDB-USB adapter): charges and approvals",
@@ -104,9 +131,7 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
             schemes=frozenset({"", "socket", "rfc2217", "spy"}),
         ),
         "cctalk_coin": Family(
-            create=cctalk_coin.create,
-            probe=cctalk_coin.probe,
-            line=cctalk_coin.line,
+            module=_cctalk_coin,
             summary={
                 "ja": "ccTalk のコイン投入機・紙幣識別機として精算機に接続（支払いを硬貨・紙幣として投入）",
                 "en": "Coin acceptor or bill validator of a pay station on ccTalk: payments are credited as its money",
@@ -114,9 +139,7 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
             schemes=frozenset({"", "socket", "rfc2217", "spy"}),
         ),
         "usb_relay": Family(
-            create=usb_relay.create,
-            probe=usb_relay.probe,
-            line=usb_relay.line,
+            module=_usb_relay,
             summary={
                 "ja": "USB リレーボード（LCUS 系・CH340）：応答なし、開閉は別の入力で確認",
                 "en": "USB relay boards (LCUS kind, CH340): no answer, so another device's input has to see the gate",
@@ -124,9 +147,7 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
             schemes=frozenset({"", "socket", "rfc2217", "spy"}),
         ),
         "osdp": Family(
-            create=osdp.create,
-            probe=osdp.probe,
-            line=osdp.line,
+            module=_osdp,
             summary={
                 "ja": "OSDP：リーダーの出力で出口を開ける、または入退室パネルの仮想カードリーダー",
                 "en": "OSDP: a reader's output opens the exit; or a virtual card reader of an access panel",
@@ -154,7 +175,7 @@ def create_driver(
         made = family(device.family)
     except Environment as error:
         raise Environment(error.code, f"device {device.id!r}: {error.detail}", error.remedy) from None
-    return made.create(device, exits, clock, recorder)
+    return made.module().create(device, exits, clock, recorder)
 
 
 def families_for(url: str) -> tuple[str, ...]:

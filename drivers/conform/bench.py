@@ -41,7 +41,9 @@ class Bench:
         """Nothing is said to the machine yet. Raises Environment(CONFIG) for bad options."""
         self.lot = lot
         url = lot.url(subject.device.id)
-        self.wire = splice(url, family(subject.device.family).line(subject.device), folder, paced=lot.simulated)
+        self.wire = splice(
+            url, family(subject.device.family).module().line(subject.device), folder, paced=lot.simulated
+        )
         spliced = self.wire.url if self.wire else url
         self.subject = replace(subject, device=msgspec.structs.replace(subject.device, url=spliced))
         self.harness = Harness(self.subject)

@@ -44,7 +44,7 @@ def identify(bench: Bench) -> Found:
     bench.answers()
     device = bench.subject.device
     bench.harness.driver.close()
-    finding = family(device.family).probe(device.url, time.monotonic() + 3.0)
+    finding = family(device.family).module().probe(device.url, time.monotonic() + 3.0)
     bench.answers()
     return (), finding.identity if finding.answered else "it can be read; it does not say who it is"
 

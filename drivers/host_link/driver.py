@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from drivers import base
 from drivers.host_link import codec, folder_host, http_host, sql_host
 from drivers.host_link.host import Host, Payment, Slip
+from drivers.line_settings import LineSettings
 from drivers.profile import DeviceTable, ExitTable
 from drivers.transport import Tap
 from parking.errors import BadMessage, Code, DaikoError, Environment, NotSent, Uncertain
@@ -304,6 +305,12 @@ def probe(url: str, deadline: float) -> base.Finding:
         return ask(url, deadline)
     except DaikoError as error:
         return base.Finding(False, "", (str(error),))
+
+
+def line(device: DeviceTable) -> LineSettings:
+    """No host of these ways is on a serial line."""
+    del device
+    return LineSettings()
 
 
 def _way(url: str) -> tuple[Reach, Callable[[str, float], base.Finding]]:

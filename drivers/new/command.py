@@ -22,18 +22,24 @@ ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LOT: Final = (8000, 1000)
 """First number for lots of trial, and how many."""
 
+_MODULE: Final = """\
+def _{name}() -> Module:
+    from drivers.{name} import driver
+
+    return driver
+
+
+"""
 _FAMILY: Final = """\
         "{name}": Family(
-            create={name}.create,
-            probe={name}.probe,
-            line={name}.line,
+            module=_{name},
             summary={{"ja": "{name}", "en": "{name}: say what it is"}},
             schemes=frozenset({{"", "socket"}}),
         ),
 """
 REGISTER: Final = {
     "drivers/registry.py": (
-        ("from drivers.host_link import driver as host_link\n", "from drivers.{name} import driver as {name}\n"),
+        ("    schemes: frozenset[str]\n\n\n", _MODULE),
         ("FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(\n    {{\n", _FAMILY),
     ),
     "drivers/simlot/host.py": (

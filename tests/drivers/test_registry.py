@@ -10,6 +10,7 @@ import pytest
 
 from drivers import profile, registry
 from drivers.base import Role
+from drivers.host_link.driver import WAYS
 from drivers.profile import DeviceTable
 from parking.errors import Code, Environment
 
@@ -89,3 +90,19 @@ def test_the_registry_brings_no_simulator_along() -> None:
     done = subprocess.run([sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True)
     found = [name for name in eval(done.stdout) if name.startswith("drivers")]
     assert found == []
+
+
+def test_a_bridge_carries_only_the_families_of_its_lot() -> None:
+    look = """if True:
+        import sys
+        from drivers import registry
+        registry.family("usb_relay").module()
+        known = {f"drivers.{name}" for name in registry.FAMILIES}
+        print(sorted(known & set(sys.modules)))
+    """
+    done = subprocess.run([sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert eval(done.stdout) == ["drivers.usb_relay"]
+
+
+def test_the_schemes_of_a_host_are_those_that_its_driver_speaks() -> None:
+    assert registry.FAMILIES["host_link"].schemes == set(WAYS)

@@ -179,5 +179,5 @@ class TestOtherOrders:
 
 def test_a_probe_hears_a_panel_and_says_nothing(rig):
     lot = rig("reader")
-    found = registry.FAMILIES["osdp"].probe(lot.served.url, time.monotonic() + 3)
+    found = registry.FAMILIES["osdp"].module().probe(lot.served.url, time.monotonic() + 3)
     assert (found.answered, found.hints) == (True, ('mode = "reader"', "address = 5", "baud = 9600"))
