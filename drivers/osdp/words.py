@@ -1,4 +1,7 @@
-"""What commands and replies mean (SIA OSDP v2.2, sections 6 and 7): their codes, and the data of those that we use."""
+"""What commands and replies mean (SIA OSDP v2.2, sections 6 and 7): their codes, and the data of those that we use.
+
+Named as the standard names them: its paragraphs are numbered differently in what is published about it.
+"""
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -47,7 +50,7 @@ class Reply(IntEnum):
 
 
 class Nak(IntEnum):
-    """Why a device says no (section 7.3); it has not acted."""
+    """Why a device says no (osdp_NAK); it has not acted."""
 
     CHECK = 1
     LENGTH = 2
@@ -59,7 +62,7 @@ class Nak(IntEnum):
 
 
 class Control(IntEnum):
-    """What is to become of an output (section 6.10, table 18)."""
+    """What is to become of an output (osdp_OUT)."""
 
     OFF = 1
     ON = 2
@@ -125,7 +128,7 @@ class Lamp:
 
 
 def lamps(data: bytes) -> tuple[Lamp, ...] | None:
-    """The lamps of an LED command (section 6.11); None if it is malformed."""
+    """The lamps of an LED command (osdp_LED); None if it is malformed."""
     if not data or len(data) % _LED:
         return None
     parts = (data[at : at + _LED] for at in range(0, len(data), _LED))
@@ -138,7 +141,7 @@ def lamp_for(colour: int, tenths: int) -> bytes:
 
 
 def sounds(data: bytes) -> bool | None:
-    """Whether a BUZ command makes a sound (section 6.12); None if it is malformed."""
+    """Whether a BUZ command makes a sound (osdp_BUZ); None if it is malformed."""
     return None if len(data) != _BUZ else data[1] > 1
 
 
@@ -153,7 +156,7 @@ class Card:
 
     @property
     def raw(self) -> bytes:
-        """As it stands in a RAW reply (section 7.10)."""
+        """As it stands in a RAW reply (osdp_RAW)."""
         return bytes((self.reader, self.form)) + self.bits.to_bytes(2, "little") + self.data
 
 
@@ -174,12 +177,12 @@ def wiegand26(facility: int, number: int) -> Card:
 
 
 def statuses(data: bytes) -> tuple[bool, ...]:
-    """The inputs or outputs of a status reply (sections 7.6, 7.7): one byte each, not zero is active."""
+    """The inputs or outputs of a status reply (osdp_ISTATR, osdp_OSTATR): one byte each, not zero is active."""
     return tuple(bool(one) for one in data)
 
 
 def identity(data: bytes) -> str:
-    """What a device says it is (section 7.4), in words for a person."""
+    """What a device says it is (osdp_PDID), in words for a person."""
     if len(data) != 12:
         return f"an identity of {len(data)} bytes"
     serial = int.from_bytes(data[5:9], "little")
