@@ -14,6 +14,7 @@ from drivers.conform.harness import Harness
 from drivers.conform.judge import Act
 from drivers.conform.subject import Lot, Part, Subject
 from drivers.conform.wire import Mishaps, splice
+from drivers.conform.words import Words
 from drivers.registry import family
 from parking.desk import Position
 from parking.errors import DaikoError, Environment, NotSent
@@ -31,7 +32,11 @@ T = TypeVar("T")
 
 
 class NotReadyError(Exception):
-    """The driver does not see what it should, within `READY` seconds."""
+    """The driver does not see what it should, within `READY` seconds; `what` says so."""
+
+    def __init__(self, what: Words) -> None:
+        super().__init__(what.en)
+        self.what = what
 
 
 class Bench:
@@ -67,7 +72,10 @@ class Bench:
     def idle(self) -> None:
         """Nobody stands at the pay station any more, as the driver sees it. Raises NotReadyError."""
         if self.subject.part is Part.DESK:
-            _until(lambda: self.harness.seen("") is None, "the machine still asks for what was cancelled")
+            _until(
+                lambda: self.harness.seen("") is None,
+                Words("取り消したのに機器がまだ請求している", "the machine still asks for what was cancelled"),
+            )
 
     def customer(self) -> str:
         """Somebody comes; returns the stay's name, "" where the machine has one only."""
@@ -77,8 +85,13 @@ class Bench:
     def sees(self, name: str) -> StayRef | None:
         """The stay of this name, or None at an exit, once that is closed. Raises NotReadyError."""
         if self.subject.exit is None:
-            return _until(lambda: self.harness.seen(name), "the driver does not see the stay")
-        _until(lambda: self.harness.position in (Position.CLOSED, Position.UNKNOWN), "the exit is not seen closed")
+            return _until(
+                lambda: self.harness.seen(name), Words("ドライバーに入庫が見えない", "the driver does not see the stay")
+            )
+        _until(
+            lambda: self.harness.position in (Position.CLOSED, Position.UNKNOWN),
+            Words("出口が閉じていない", "the exit is not seen closed"),
+        )
         return None
 
     def answers(self) -> None:
@@ -88,12 +101,12 @@ class Bench:
             _ = self.harness.position if self.subject.exit else self.harness.seen("")
             return True
 
-        _until(look, "the machine does not answer any more")
+        _until(look, Words("機器が応答しなくなった", "the machine does not answer any more"))
 
     def opened(self) -> bool:
         """Whether the device shows that its exit is open by now; waits for it. False where it cannot show it."""
         try:
-            return _until(lambda: self.harness.position is Position.OPEN, "not open", OPENED)
+            return _until(lambda: self.harness.position is Position.OPEN, Words("開いていない", "not open"), OPENED)
         except NotReadyError:
             return False
 
@@ -177,7 +190,7 @@ class Bench:
         return last
 
 
-def _until(look: Callable[[], T | None], what: str, seconds: float = READY) -> T:
+def _until(look: Callable[[], T | None], what: Words, seconds: float = READY) -> T:
     """The first answer that is something. Raises NotReadyError with the last trouble."""
     end, trouble = time.monotonic() + seconds, ""
     while time.monotonic() < end:
@@ -187,4 +200,4 @@ def _until(look: Callable[[], T | None], what: str, seconds: float = READY) -> T
         except DaikoError as error:
             trouble = f": {error.detail}"
         time.sleep(PAUSE)
-    raise NotReadyError(f"{what} within {seconds:.0f} s{trouble}")
+    raise NotReadyError(Words(f"{what.ja}（{seconds:.0f} 秒）{trouble}", f"{what.en} within {seconds:.0f} s{trouble}"))

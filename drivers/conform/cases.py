@@ -10,9 +10,10 @@ from typing import Final
 from drivers import base
 from drivers.conform.bench import Bench
 from drivers.conform.doomed import Doomed, Will
-from drivers.conform.judge import Act, broken, told, well_done
+from drivers.conform.judge import Act, broken, well_done
 from drivers.conform.subject import Part
 from drivers.conform.wire import Splice
+from drivers.conform.words import Words, as_is, told, witnessed
 from drivers.registry import family
 from parking.errors import NotSent
 from parking.stay import StayRef, normalise
@@ -24,10 +25,14 @@ LAST_WORDS: Final = 0.3
 
 
 class Skip(Exception):
-    """The case does not apply; the text says why."""
+    """The case does not apply; `why` says so."""
+
+    def __init__(self, why: Words) -> None:
+        super().__init__(why.en)
+        self.why = why
 
 
-Found = tuple[tuple[str, ...], str]
+Found = tuple[tuple[Words, ...], Words]
 """What is broken, and what happened in words."""
 
 
@@ -39,6 +44,9 @@ class Case:
     run: Callable[[Bench], Found]
 
 
+NAMELESS: Final = Words("読み取りはできる。機器は名乗らない", "it can be read; it does not say who it is")
+
+
 def identify(bench: Bench) -> Found:
     """It can be read, and says who it is if it can."""
     bench.answers()
@@ -46,7 +54,7 @@ def identify(bench: Bench) -> Found:
     bench.harness.driver.close()
     finding = family(device.family).module().probe(device.url, time.monotonic() + 3.0)
     bench.answers()
-    return (), finding.identity if finding.answered else "it can be read; it does not say who it is"
+    return (), as_is(finding.identity) if finding.answered else NAMELESS
 
 
 def normal(bench: Bench) -> Found:
@@ -59,14 +67,16 @@ def again(bench: Bench) -> Found:
     """The same order a second time, as a relay that lost its memory might give it."""
     stay = bench.ready()
     if stay is None:
-        raise Skip("the bridge never gives a release twice")
+        raise Skip(Words("ブリッジは開放を2度指示しない", "the bridge never gives a release twice"))
     reference = bench.reference()
     before = bench.lot.taken(bench.subject, reference)
     first = bench.act(stay, reference=reference)
     second = bench.act(stay, reference=reference)
     total = bench.lot.taken(bench.subject, reference) - before
-    twice = (f"acted twice: {total} of {first.wanted}",) if total > first.wanted else ()
-    return (*broken(first), *twice), f"{told(first.outcome)}; then {told(second.outcome)}"
+    acted = Words(f"2回実行: {first.wanted} のところ {total}", f"acted twice: {total} of {first.wanted}")
+    twice = (acted,) if total > first.wanted else ()
+    one, other = told(first.outcome), told(second.outcome)
+    return (*broken(first), *twice), Words(f"{one.ja}。2度目: {other.ja}", f"{one.en}; then {other.en}")
 
 
 def lost_request(bench: Bench) -> Found:
@@ -132,7 +142,8 @@ def silence(bench: Bench) -> Found:
     bench.tidy()
     second = bench.act(bench.ready())
     found = (*broken(first), *broken(later), *broken(second), *well_done(second))
-    return found, f"{told(first.outcome)}; after the silence: {told(second.outcome)}"
+    one, other = told(first.outcome), told(second.outcome)
+    return found, Words(f"{one.ja}。沈黙の後: {other.ja}", f"{one.en}; after the silence: {other.en}")
 
 
 def peer_restart(bench: Bench) -> Found:
@@ -140,7 +151,8 @@ def peer_restart(bench: Bench) -> Found:
     if not bench.lot.simulated:
         bench.lot.restart(bench.subject)
         act = bench.act(bench.ready())
-        return (*broken(act), *well_done(act)), f"after its restart: {told(act.outcome)}"
+        said = told(act.outcome)
+        return (*broken(act), *well_done(act)), Words(f"再起動の後: {said.ja}", f"after its restart: {said.en}")
     thread = threading.Thread(target=bench.lot.restart, args=(bench.subject,))
     found = _disturbed(bench, thread.start)
     if thread.ident is not None:
@@ -178,11 +190,11 @@ def killed(bench: Bench) -> Found:
 def late_approval(bench: Bench) -> Found:
     """The customer takes the ticket back; the phone pays a moment later."""
     if bench.subject.part is not Part.DESK:
-        raise Skip("nobody cancels there")
+        raise Skip(Words("取り消しの無い機器", "nobody cancels there"))
     stay = bench.ready()
     bench.lot.cancel(bench.subject)
     act = bench.act(stay)
-    done = ("paid for nobody",) if isinstance(act.outcome, base.Applied) else ()
+    done = (Words("誰もいないのに支払われた", "paid for nobody"),) if isinstance(act.outcome, base.Applied) else ()
     return (*broken(act), *done), told(act.outcome)
 
 
@@ -191,9 +203,15 @@ def cash_race(bench: Bench) -> Found:
     stay = bench.ready()
     bench.cash()
     if stay is None and not bench.opened():
-        raise Skip("the device does not show that its exit was opened by somebody else")
+        raise Skip(
+            Words(
+                "ほかの人が出口を開けたことを機器が示さない",
+                "the device does not show that its exit was opened by somebody else",
+            )
+        )
     act = bench.act(stay)
-    done = ("acted although somebody else had paid",) if isinstance(act.outcome, base.Applied) else ()
+    late = Words("ほかの人が支払い済みなのに実行", "acted although somebody else had paid")
+    done = (late,) if isinstance(act.outcome, base.Applied) else ()
     return (*broken(act), *done), told(act.outcome)
 
 
@@ -208,13 +226,14 @@ def unreachable(bench: Bench) -> Found:
     sure = isinstance(act.outcome, NotSent | base.Refused) or not isinstance(act.outcome, base.Applied | base.Uncertain)
     wire.mend()
     bench.answers()
-    doubt = () if sure else (f"nothing can have left, but it says {told(act.outcome)}",)
-    return (*broken(act), *doubt), told(act.outcome)
+    said = told(act.outcome)
+    doubt = Words(f"何も送れないはずなのに: {said.ja}", f"nothing can have left, but it says {said.en}")
+    return (*broken(act), *(() if sure else (doubt,))), said
 
 
 def _line(bench: Bench) -> Splice:
     if bench.wire is None:
-        raise Skip("there is no line that could be disturbed here")
+        raise Skip(Words("妨害できる回線が無い", "there is no line that could be disturbed here"))
     return bench.wire
 
 
@@ -227,9 +246,13 @@ def _disturbed(bench: Bench, mishap: Callable[[], None]) -> Found:
     return broken(act), _in_words(act)
 
 
-def _in_words(act: Act) -> str:
-    said = "" if act.testimony is None else f"; the witness says {type(act.testimony).__name__.lower()}"
-    return f"{told(act.outcome)}; the machine counts {act.taken} of {act.wanted}{said}"
+def _in_words(act: Act) -> Words:
+    said, taken, wanted = told(act.outcome), act.taken, act.wanted
+    ja, en = f"{said.ja}。機器の記録は {wanted} のうち {taken}", f"{said.en}; the machine counts {taken} of {wanted}"
+    if act.testimony is None:
+        return Words(ja, en)
+    witness = witnessed(act.testimony)
+    return Words(f"{ja}。照会: {witness.ja}", f"{en}; the witness says: {witness.en}")
 
 
 CASES: Final[Mapping[str, Case]] = MappingProxyType(

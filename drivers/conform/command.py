@@ -21,6 +21,7 @@ from drivers.conform.run import run
 from drivers.conform.simulated import Simulated
 from drivers.conform.subject import Lot, subjects
 from drivers.conform.trial import trials
+from drivers.conform.words import system_language
 from parking.errors import Code, Environment
 
 COMMISSION: Final = """
@@ -168,4 +169,5 @@ def add_commission(command: argparse.ArgumentParser) -> None:
 def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="", metavar="ID", help="only this device of it")
     command.add_argument("--report", type=Path, metavar="FILE", help="write a sheet to sign (.html), or .json")
-    command.add_argument("--lang", choices=("ja", "en"), default="en", help="of questions and sheet (default en)")
+    spoken = system_language()
+    command.add_argument("--lang", choices=("ja", "en"), default=spoken, help=f"of questions and sheet ({spoken})")

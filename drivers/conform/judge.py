@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from drivers.base import Applied, Cash, Nobody, Ours, Outcome, Refused, Testimony, Uncertain
+from drivers.conform.words import LEVELS, Words, told
 from parking.errors import DaikoError, NotSent
 from parking.outcome import Level
 
@@ -32,67 +33,95 @@ class Act:
     testimony: Testimony | None = None
 
 
-def broken(act: Act) -> tuple[str, ...]:
+def broken(act: Act) -> tuple[Words, ...]:
     """Which promises the act broke; nothing: it held them all."""
-    found = [f"acted more than once: {act.taken} of {act.wanted}"] if act.taken > act.wanted else []
+    taken = act.taken
+    found = []
+    if taken > act.wanted:
+        found.append(
+            Words(f"2回以上実行: {act.wanted} のところ {taken}", f"acted more than once: {taken} of {act.wanted}")
+        )
     if act.late > LATE:
-        found.append(f"stuck: {act.late:.1f} s beyond its deadline")
+        found.append(Words(f"期限を {act.late:.1f} 秒過ぎて応答", f"stuck: {act.late:.1f} s beyond its deadline"))
     match act.outcome:
         case Applied():
             found += _applied(act, act.outcome)
-        case Refused() | NotSent() if act.taken:
-            found.append(f"says that nothing happened, but the machine counts {act.taken}")
-        case Uncertain(credited=most) if most is not None and act.taken > most:
-            found.append(f"says {most} at most, but the machine counts {act.taken}")
-        case DaikoError() if act.taken:
-            found.append(f"says that no byte left, but the machine counts {act.taken}")
+        case Refused() | NotSent() if taken:
+            found.append(_counts(taken, "何も起きていないと言う", "says that nothing happened, but"))
+        case Uncertain(credited=most) if most is not None and taken > most:
+            found.append(_counts(taken, f"最大でも {most} と言う", f"says {most} at most, but"))
+        case DaikoError() if taken:
+            found.append(_counts(taken, "1バイトも送っていないと言う", "says that no byte left, but"))
     if isinstance(act.outcome, DaikoError) and act.said:
-        found.append("says that no byte left, but its bytes were seen on the line")
+        found.append(
+            Words(
+                "1バイトも送っていないと言うが、指示が回線に出ていた",
+                "says that no byte left, but its bytes were seen on the line",
+            )
+        )
     return (*found, *_contradicted(act))
 
 
-def _applied(act: Act, outcome: Applied) -> list[str]:
+def _counts(taken: int, ja: str, en: str) -> Words:
+    return Words(f"{ja}が、機器の記録は {taken}", f"{en} the machine counts {taken}")
+
+
+def _applied(act: Act, outcome: Applied) -> list[Words]:
     found = []
     expected = act.wanted if outcome.credited is None else outcome.credited
     proven = outcome.level > Level.SENT  # "sent" claims no more than that
     if act.taken != expected and (proven or act.taken > expected):
-        found.append(f"says that {expected} were taken, the machine counts {act.taken}")
+        found.append(_counts(act.taken, f"{expected} を実行したと言う", f"says that {expected} were taken,"))
+    claimed, declared = LEVELS[outcome.level], LEVELS[act.declared]
     if outcome.level > act.declared:
-        found.append(f"claims {outcome.level.name}, declared is {act.declared.name}")
+        found.append(
+            Words(
+                f"申告は「{declared.ja}」なのに「{claimed.ja}」と主張",
+                f"claims {claimed.en}, declared is {declared.en}",
+            )
+        )
     if outcome.level >= Level.LEGACY_CONFIRMED and not outcome.evidence:
-        found.append(f"claims {outcome.level.name} without evidence")
+        found.append(Words(f"証拠なしに「{claimed.ja}」と主張", f"claims {claimed.en} without evidence"))
     return found
 
 
-def _contradicted(act: Act) -> list[str]:
+OURS_ONLY: Final = Words(
+    "照会ではこちらの支払いがあると言うが、機器には無い", "its witness names our payment, the machine has none"
+)
+NOBODY: Final = Words(
+    "照会では支払いが無いと言うが、機器にはこちらの支払いがある",
+    "its witness says that nobody paid, the machine has our payment",
+)
+SOMEBODY: Final = Words(
+    "照会ではほかの人の支払いだと言うが、機器にはこちらの支払いがある",
+    "its witness says that somebody else paid, the machine has our payment",
+)
+
+
+def _contradicted(act: Act) -> list[Words]:
     paid = act.taken > 0 and act.taken >= act.wanted
     match act.testimony:
         case Ours() if not act.taken:
-            return ["its witness names our payment, the machine has none"]
+            return [OURS_ONLY]
         case Nobody() if paid:
-            return ["its witness says that nobody paid, the machine has our payment"]
+            return [NOBODY]
         case Cash() if paid:
-            return ["its witness says that somebody else paid, the machine has our payment"]
+            return [SOMEBODY]
     return []
 
 
-def well_done(act: Act) -> tuple[str, ...]:
+def well_done(act: Act) -> tuple[Words, ...]:
     """What an undisturbed act must be, beyond holding the promises: done, and proven as the profile wants it."""
     match act.outcome:
         case Applied(level=level) if level >= act.needed:
             return ()
         case Applied(level=level):
-            return (f"proven as {level.name} only; the profile wants {act.needed.name}",)
-    return (f"not done although nothing disturbed it: {told(act.outcome)}",)
-
-
-def told(outcome: Outcome | DaikoError) -> str:
-    """An outcome in words."""
-    match outcome:
-        case Applied(level=level, evidence=evidence):
-            return f"applied, {level.name.lower()}" + (f" ({evidence[0].text})" if evidence else "")
-        case Refused(code=code, detail=detail):
-            return f"refused, {code.value}: {detail}"
-        case Uncertain(detail=detail):
-            return f"uncertain: {detail}"
-    return f"{'not sent' if isinstance(outcome, NotSent) else 'environment'}: {outcome.detail}"
+            proven, needed = LEVELS[level], LEVELS[act.needed]
+            return (
+                Words(
+                    f"確認の度合いは「{proven.ja}」だが、設定は「{needed.ja}」を求めている",
+                    f"proven as {proven.en} only; the profile wants {needed.en}",
+                ),
+            )
+    said = told(act.outcome)
+    return (Words(f"何の妨げも無いのに実行されない: {said.ja}", f"not done although nothing disturbed it: {said.en}"),)

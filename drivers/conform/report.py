@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from drivers.conform.cases import CASES
+from drivers.conform.words import Words
 
 
 class Verdict(StrEnum):
@@ -25,9 +26,9 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     subject: str
     case: str
     verdict: Verdict
-    detail: str
+    detail: Words
     seconds: float
-    broken: tuple[str, ...] = ()
+    broken: tuple[Words, ...] = ()
 
 
 class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -42,7 +43,7 @@ class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     moved: tuple[str, ...] = ()
     seconds: float | None = None
     by_sensor: bool = False
-    detail: str
+    detail: Words
 
 
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -94,8 +95,8 @@ WORDS: Final = {
 def line(result: Result, language: str) -> str:
     """One case for the screen."""
     title = CASES[result.case].title[language]
-    text = f"  {MARKS[result.verdict]:<7} {title}  {result.seconds:.1f} s  {result.detail}"
-    return "\n".join((text, *(f"          ! {one}" for one in result.broken)))
+    text = f"  {MARKS[result.verdict]:<7} {title}  {result.seconds:.1f} s  {result.detail.of(language)}"
+    return "\n".join((text, *(f"          ! {one.of(language)}" for one in result.broken)))
 
 
 def trial_line(trial: Trial, language: str) -> str:
@@ -103,8 +104,8 @@ def trial_line(trial: Trial, language: str) -> str:
     words = WORDS[language]
     took = "" if trial.seconds is None else f"  {trial.seconds:.1f} s"
     seen = ", ".join(trial.moved) or words["nothing"]
-    name = trial.exit or trial.subject
-    return f"  {words['right' if trial.right else 'wrong']:<7} {name}: {words['moved']} {seen}{took}  {trial.detail}"
+    name, detail = trial.exit or trial.subject, trial.detail.of(language)
+    return f"  {words['right' if trial.right else 'wrong']:<7} {name}: {words['moved']} {seen}{took}  {detail}"
 
 
 def summary(report: Report, language: str) -> str:
@@ -147,7 +148,7 @@ def _trials(trials: Sequence[Trial], language: str) -> str:
         f"<td class={'passed' if one.right else 'failed'}>{words['right' if one.right else 'wrong']}</td>"
         f"<td>{html.escape(', '.join(one.moved) or words['nothing'])}</td>"
         f"<td>{'' if one.seconds is None else f'{one.seconds:.1f} s'} {words['sensor'] if one.by_sensor else ''}</td>"
-        f"<td>{html.escape(one.detail)}</td></tr>"
+        f"<td>{html.escape(one.detail.of(language))}</td></tr>"
         for one in trials
     )
     head = "".join(f"<th>{words[name]}</th>" for name in ("on", "verdict", "moved", "seconds", "detail"))
@@ -158,7 +159,7 @@ def _table(results: Sequence[Result], subject: str, language: str) -> str:
     words = WORDS[language]
     rows = "".join(
         f"<tr><td>{CASES[one.case].title[language]}</td><td class={one.verdict.value}>{words[one.verdict.value]}</td>"
-        f"<td>{html.escape(' / '.join((one.detail, *one.broken)))}</td></tr>"
+        f"<td>{html.escape(' / '.join(said.of(language) for said in (one.detail, *one.broken)))}</td></tr>"
         for one in results
     )
     head = "".join(f"<th>{words[name]}</th>" for name in ("case", "verdict", "detail"))

@@ -8,6 +8,7 @@ from drivers.conform.bench import Bench, NotReadyError
 from drivers.conform.cases import CASES, Skip
 from drivers.conform.report import Result, Verdict
 from drivers.conform.subject import Lot, Subject
+from drivers.conform.words import Words, as_is
 from parking.errors import DaikoError
 
 Tell = Callable[[Result], None]
@@ -28,19 +29,22 @@ def run(subject: Subject, lot: Lot, folder: Path, names: Sequence[str], tell: Te
 
 def _one(bench: Bench, name: str) -> Result:
     began = time.monotonic()
-    broken: tuple[str, ...] = ()
+    broken: tuple[Words, ...] = ()
     try:
         broken, detail = CASES[name].run(bench)
         verdict = Verdict.FAILED if broken else Verdict.PASSED
-    except Skip as why:
-        verdict, detail = Verdict.SKIPPED, str(why)
-    except (NotReadyError, DaikoError) as error:
-        verdict, detail = Verdict.FAILED, str(error)
+    except Skip as skip:
+        verdict, detail = Verdict.SKIPPED, skip.why
+    except NotReadyError as late:
+        verdict, detail = Verdict.FAILED, late.what
+    except DaikoError as error:
+        verdict, detail = Verdict.FAILED, as_is(str(error))
     seconds = time.monotonic() - began
     try:
         bench.tidy()
     except DaikoError as error:
-        verdict, broken = Verdict.FAILED, (*broken, f"could not be put right afterwards: {error}")
+        left = Words(f"試験の後、元に戻せない: {error}", f"could not be put right afterwards: {error}")
+        verdict, broken = Verdict.FAILED, (*broken, left)
     return Result(
         subject=bench.subject.title, case=name, verdict=verdict, detail=detail, seconds=seconds, broken=broken
     )

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from drivers import base
 from drivers.conform.bench import Bench, NotReadyError
-from drivers.conform.judge import told
 from drivers.conform.report import Trial
 from drivers.conform.subject import Lot, Subject
+from drivers.conform.words import as_is, told
 from parking.errors import DaikoError
 from parking.outcome import Level
 
@@ -52,8 +52,10 @@ def _trial(bench: Bench) -> Trial:
             )
             seen = bench.lot.watch(subject)
             outcome = acting.result()
-    except (NotReadyError, DaikoError) as error:
-        return Trial(subject=subject.title, exit=name, right=False, detail=str(error))
+    except NotReadyError as late:
+        return Trial(subject=subject.title, exit=name, right=False, detail=late.what)
+    except DaikoError as error:
+        return Trial(subject=subject.title, exit=name, right=False, detail=as_is(str(error)))
     finally:
         bench.tidy()
     return Trial(

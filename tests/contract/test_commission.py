@@ -8,12 +8,15 @@ import pytest
 
 from drivers import profile
 from drivers.__main__ import main
+from drivers.base import Uncertain
 from drivers.conform.attended import Attended
 from drivers.conform.report import Report, Result, Verdict, sheet, summary
 from drivers.conform.run import run
 from drivers.conform.simulated import Simulated
 from drivers.conform.subject import subjects
 from drivers.conform.trial import trials
+from drivers.conform.words import LEVELS, Words, as_is, told
+from parking.outcome import Level
 from tests.rigs.conformance import hurried
 
 
@@ -98,15 +101,30 @@ def test_the_suite_names_its_cases_and_wants_a_profile(capsys):
     assert "--profile" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("spoken", "title"), [("ja_JP.UTF-8", "雑音"), ("de_DE.UTF-8", "Garbage"), ("C", "Garbage")])
+def test_the_suite_speaks_the_language_of_the_system(monkeypatch, capsys, spoken, title):
+    monkeypatch.setenv("LC_ALL", spoken)
+    assert main(["conform", "--list"]) == 0
+    assert title in capsys.readouterr().out
+
+
+def test_what_a_case_found_is_told_in_the_language_of_the_sheet():
+    for language, blame in (("ja", "結果不明"), ("en", "uncertain")):
+        assert told(Uncertain("no answer")).of(language) == f"{blame}: no answer"
+    for level in Level:
+        assert LEVELS[level].ja != LEVELS[level].en
+
+
 def test_one_failure_makes_the_whole_fail_and_is_on_the_sheet(path):
-    good = Result(subject="gate", case="normal", verdict=Verdict.PASSED, detail="", seconds=1.0)
-    bad = msgspec.structs.replace(good, case="garbage", verdict=Verdict.FAILED, broken=("acted <twice>",))
+    good = Result(subject="gate", case="normal", verdict=Verdict.PASSED, detail=as_is("opened"), seconds=1.0)
+    bad = msgspec.structs.replace(good, case="garbage", verdict=Verdict.FAILED, broken=(Words("2回", "acted <twice>"),))
     report = Report(
         lot="L", profile="p.toml", version="1", at=datetime(2026, 11, 25, tzinfo=UTC), real=True, results=(good, bad)
     )
     assert not report.passed
     assert "Some failed" in summary(report, "en")
     assert "acted &lt;twice&gt;" in sheet(report, "en")
+    assert "2回" in sheet(report, "ja")
     assert msgspec.structs.replace(report, results=(good,)).passed
     assert not msgspec.structs.replace(report, results=()).passed
     assert json.loads(msgspec.json.encode(report))["results"][1]["verdict"] == "failed"

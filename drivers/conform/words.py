@@ -1,0 +1,72 @@
+"""What the suite says, in the languages of those who read its sheet. Texts of drivers and machines stay as they are."""
+
+import locale
+import os
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from drivers.base import Applied, CannotTell, Cash, Nobody, Ours, Outcome, Refused, Testimony, Uncertain
+from parking.errors import DaikoError, NotSent
+from parking.outcome import Level
+
+
+class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One statement in Japanese and in English."""
+
+    ja: str
+    en: str
+
+    def of(self, language: str) -> str:
+        """In one of them."""
+        return self.ja if language == "ja" else self.en
+
+
+def as_is(text: str) -> Words:
+    """What a driver or a machine says, which has one language."""
+    return Words(text, text)
+
+
+def system_language() -> str:
+    """Japanese where the system speaks it, English elsewhere."""
+    named = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))  # Windows has none of them
+    spoken = next(filter(None, named), None) or locale.getlocale()[0] or ""
+    return "ja" if spoken.lower().startswith("ja") else "en"
+
+
+LEVELS: Final[Mapping[Level, Words]] = {
+    Level.SENT: Words("送信のみ", "sent"),
+    Level.LINK_ACKED: Words("機器が受信を確認", "link acknowledged"),
+    Level.LEGACY_CONFIRMED: Words("既設機が確認", "legacy confirmed"),
+    Level.PHYSICALLY_OBSERVED: Words("動作をセンサーで確認", "physically observed"),
+}
+"""How sure it is that something happened."""
+
+
+def told(outcome: Outcome | DaikoError) -> Words:
+    """An outcome in words."""
+    match outcome:
+        case Applied(level=level, evidence=evidence):
+            proof = f" ({evidence[0].text})" if evidence else ""
+            return Words(f"実行（{LEVELS[level].ja}）{proof}", f"applied, {LEVELS[level].en}{proof}")
+        case Refused(code=code, detail=detail):
+            return Words(f"拒否 {code.value}: {detail}", f"refused, {code.value}: {detail}")
+        case Uncertain(detail=detail):
+            return Words(f"結果不明: {detail}", f"uncertain: {detail}")
+        case NotSent():
+            return Words(f"未送信: {outcome.detail}", f"not sent: {outcome.detail}")
+    return Words(f"環境の問題: {outcome.detail}", f"environment: {outcome.detail}")
+
+
+def witnessed(testimony: Testimony) -> Words:
+    """What a witness says."""
+    match testimony:
+        case Ours():
+            return Words("こちらの支払い", "it was us")
+        case Cash():
+            return Words("ほかの人の支払い", "somebody else paid")
+        case Nobody():
+            return Words("支払いなし", "nobody paid")
+        case CannotTell():
+            return Words("分からない", "it cannot tell")
