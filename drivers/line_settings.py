@@ -11,6 +11,10 @@ class LineSettings:
     parity: str = "N"
     stop_bits: int = 1
 
+    def __str__(self) -> str:
+        """As installers write it: 9600 baud, 8E1."""
+        return f"{self.baud} baud, 8{self.parity}{self.stop_bits}"
+
     @property
     def seconds_per_char(self) -> float:
         """Wire time of one character: start bit, 8 data bits, parity if any, stop bits."""

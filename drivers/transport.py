@@ -316,20 +316,39 @@ def _open_port(url: str, settings: LineSettings) -> _Wire:
             url,
             do_not_open=True,
             baudrate=settings.baud,
-            parity=settings.parity,
+            parity="N" if settings.parity in ("E", "O") and _is_pty(url) else settings.parity,
             stopbits=settings.stop_bits,
             exclusive=None if sys.platform == "win32" else True,
         )
         port.open()
+        return _DescriptorWire(port) if _has_descriptor(port) else _PortWire(port)
     except ValueError as error:
         raise Environment(Code.CONFIG, f"{url}: {error}", "correct the address or the line settings") from error
     except _PORT_ERRORS as error:
+        if _number(error) == errno.EINVAL:
+            refused = f"{url}: this port does not take {settings}"
+            raise Environment(Code.CONFIG, refused, "correct the line settings, or use another adapter") from error
         raise _port_trouble(url, error) from error
+
+
+def _is_pty(url: str) -> bool:
+    """Whether it is a simulated line: those have no parity bit, and refuse one."""
+    return sys.platform != "win32" and os.path.realpath(url).startswith("/dev/pts/")
+
+
+def _has_descriptor(port: serial.Serial) -> bool:
     try:
         port.fileno()
     except (OSError, AttributeError):
-        return _PortWire(port)
-    return _DescriptorWire(port)
+        return False
+    return True
+
+
+def _number(error: Exception) -> int | None:
+    """The error number; termios keeps it as its first argument, pyserial sometimes in the one that it wraps."""
+    cause = error.__cause__ or error.__context__
+    found = getattr(error, "errno", None) or (error.args[0] if error.args else None)
+    return found if isinstance(found, int) else _number(cause) if isinstance(cause, Exception) else None
 
 
 def _port_trouble(url: str, error: Exception) -> DaikoError:

@@ -356,7 +356,7 @@ def probe(url: str, deadline: float) -> Finding:
 
 
 def _finding(tcp: bool, framing: Framing, settings: LineSettings, reply: Reply) -> Finding:
-    how = f"Modbus {framing.value.upper()}, unit 1" + ("" if tcp else f", {settings.baud} baud, 8{settings.parity}1")
+    how = f"Modbus {framing.value.upper()}, unit 1" + ("" if tcp else f", {settings}")
     said = f"; answers {reply}" if isinstance(reply, Failure) else ""
     hints = [f'framing = "{framing.value}"', "unit = 1"]
     if not tcp:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from drivers import profile, registry
 from drivers.base import Role
 from drivers.host_link.driver import WAYS
 from drivers.profile import DeviceTable
+from drivers.pseudo_terminal import PseudoTerminal
 from parking.errors import Code, Environment
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +79,17 @@ def test_bad_options_are_refused_when_the_driver_is_made() -> None:
 def test_an_address_tells_which_families_can_speak_there(url: str, family: str) -> None:
     assert family in registry.families_for(url)
     assert registry.families_for("gopher://host") == ()
+
+
+@pytest.mark.parametrize("family", registry.families_for("/dev/ttyUSB0"))
+def test_whoever_is_asked_at_a_silent_line_says_that_nothing_answers(tmp_path: Path, family: str) -> None:
+    line = PseudoTerminal(tmp_path / "line")
+    line.plug()
+    try:
+        found = registry.family(family).module().probe(str(tmp_path / "line"), time.monotonic() + 3)
+    finally:
+        line.unplug()
+    assert not found.answered
 
 
 def test_every_family_is_described_in_both_languages() -> None:

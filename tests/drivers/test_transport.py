@@ -258,6 +258,20 @@ class TestPortTrouble:
             Transport(line.path, LineSettings(parity="X")).write(b"x", soon())
         assert caught.value.code is Code.CONFIG
 
+    @pytest.mark.parametrize("parity", ["E", "O"])
+    def test_line_settings_that_a_port_refuses_are_named(self, line, monkeypatch, parity):
+        monkeypatch.setattr("drivers.transport._is_pty", lambda url: False)  # a pty is such a port
+        with pytest.raises(Environment) as caught:
+            Transport(line.path, LineSettings(19200, parity)).write(b"x", soon())
+        assert (caught.value.code, f"19200 baud, 8{parity}1" in caught.value.detail) == (Code.CONFIG, True)
+
+    @pytest.mark.parametrize("parity", ["E", "O"])
+    def test_a_simulated_line_bears_any_parity(self, line, parity):
+        port = Transport(line.path, LineSettings(parity=parity))
+        port.write(b"x", soon())
+        assert os.read(line.far, 1) == b"x"
+        port.close()
+
 
 class TestTcp:
     def test_carries_bytes_both_ways_without_delay(self, listener, connection):
