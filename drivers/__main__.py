@@ -3,13 +3,15 @@
 import argparse
 import contextlib
 import dataclasses
+import io
+import os
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 import msgspec
 
@@ -27,6 +29,7 @@ from parking.errors import Code, DaikoError, Environment
 
 BAD_INPUT: Final = 2
 NOTHING_ANSWERED: Final = 1
+INTERRUPTED: Final = 130
 SIGN_OF_LIFE: Final = 5.0
 
 
@@ -275,7 +278,7 @@ def _add_sniff(command: argparse.ArgumentParser) -> None:
     _add_codec(command, "modbus")
     command.add_argument("--record", type=Path, metavar="FILE", help="also write every byte down, with its time")
     command.add_argument("--seconds", type=_positive, help="stop after so long (default: at Ctrl-C)")
-    command.set_defaults(run=sniff)
+    command.set_defaults(run=sniff, ctrl_c=0)  # that is how it ends
 
 
 def _add_record(command: argparse.ArgumentParser) -> None:
@@ -283,7 +286,7 @@ def _add_record(command: argparse.ArgumentParser) -> None:
     command.add_argument("recording", type=Path, help="the file to write")
     _add_line(command)
     command.add_argument("--seconds", type=_positive, help="stop after so long (default: at Ctrl-C)")
-    command.set_defaults(run=record)
+    command.set_defaults(run=record, ctrl_c=0)
 
 
 def _positive(text: str) -> float:
@@ -308,7 +311,9 @@ def _speed(text: str) -> float:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one command; 0 is well, 1 is "nothing answered", 2 is a mistake that the message explains."""
+    """Run one command; 0 is well, 1 is "nothing answered", 2 is a mistake that the message explains, 130 is Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        _bear_any_text(stream)
     arguments = parser().parse_args(words)
     try:
         return int(arguments.run(arguments))
@@ -316,7 +321,17 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"drivers: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        return 0
+        ended: int = getattr(arguments, "ctrl_c", INTERRUPTED)
+        if ended:
+            print("drivers: interrupted", file=sys.stderr)
+        return ended
+
+
+def _bear_any_text(stream: TextIO) -> None:
+    """Write Japanese and arrows wherever the output goes: a file or pipe on Windows is not of UTF-8 by itself."""
+    if isinstance(stream, io.TextIOWrapper):
+        chosen = stream.isatty() or "PYTHONIOENCODING" in os.environ
+        stream.reconfigure(encoding=None if chosen else "utf-8", errors="backslashreplace")
 
 
 if __name__ == "__main__":

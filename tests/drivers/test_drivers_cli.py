@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import requests
 
+from drivers.pseudo_terminal import PseudoTerminal
 from drivers.registry import FAMILIES, families_for
 
 ROOT = Path(__file__).parents[2]
@@ -339,3 +340,31 @@ def test_help_names_every_command_and_family() -> None:
         "osdp",
     ):
         assert word in done.stdout
+
+
+# --- the end of a command --------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_in_the_midst_of_a_question_is_no_answer(tmp_path: Path) -> None:
+    line = PseudoTerminal(tmp_path / "line")
+    line.plug()
+    words = [sys.executable, "-m", "drivers", "probe", str(tmp_path / "line")]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as asking:
+        assert select.select([line.descriptor], [], [], 10)[0]  # it asks
+        asking.send_signal(signal.SIGINT)
+        _, told = asking.communicate(timeout=10)
+    line.unplug()
+    assert (asking.returncode, told.strip()) == (130, "drivers: interrupted")
+
+
+@pytest.mark.parametrize("encoding", ["", "cp1252", "ascii"])
+def test_what_is_told_can_be_written_wherever_it_goes(encoding: str) -> None:
+    environment = {**os.environ, "PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+    environment.pop("PYTHONIOENCODING", None)
+    if encoding:
+        environment["PYTHONIOENCODING"] = encoding
+    words = [sys.executable, "-m", "drivers", "conform", "--list", "--lang", "ja"]
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode(encoding or "utf-8").startswith("identify")
+    assert ("通常の支払い" in done.stdout.decode(encoding or "utf-8")) is (not encoding)
