@@ -19,6 +19,7 @@ FILES: Final = {
 }
 NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+IMPORTS: Final = re.compile(r"(?:^from drivers\.\S+ import \w.*\n)+", re.MULTILINE)
 LOT: Final = (8000, 1000)
 """First number for lots of trial, and how many."""
 
@@ -60,7 +61,7 @@ REGISTER: Final = {
 
 
 def new(arguments: argparse.Namespace) -> int:
-    """Write it; says what was written and what comes next. Raises Environment where it cannot be."""
+    """Write a family's skeleton, and register it; nothing that is there is overwritten."""
     name, root = arguments.name, arguments.root
     if not NAME.fullmatch(name):
         raise Environment(Code.CONFIG, f"{name!r} is no name for a family", "write it like gate_box: small letters, _")
@@ -94,7 +95,14 @@ def _registered(path: Path, edits: tuple[tuple[str, str], ...], words: dict[str,
         if text.count(anchor) != 1:
             raise Environment(Code.CONFIG, f"{path}: no place for a new family", f"add it by hand, behind {anchor!r}")
         text = text.replace(anchor, anchor + put.format(**words))
-    return text
+    return _in_order(text)
+
+
+def _in_order(text: str) -> str:
+    """With our imports sorted as the linter wants them: where the new name belongs depends on the name."""
+    return IMPORTS.sub(
+        lambda run: "".join(sorted(run[0].splitlines(keepends=True), key=lambda one: one.split()[1])), text
+    )
 
 
 def _filled(source: str, words: dict[str, str]) -> str:
@@ -106,7 +114,7 @@ def _filled(source: str, words: dict[str, str]) -> str:
         "NUMBER": str(LOT[0] + secrets.randbelow(LOT[1])),
         "CODE": "".join(secrets.choice(ALPHABET) for _ in range(7)),
     }
-    return re.sub(r"\b(NAME|CLASS|LOT|NUMBER|CODE)\b", lambda found: filled[found[0]], text)
+    return _in_order(re.sub(r"\b(NAME|CLASS|LOT|NUMBER|CODE)\b", lambda found: filled[found[0]], text))
 
 
 def add_new(command: argparse.ArgumentParser) -> None:
