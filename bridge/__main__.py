@@ -1,16 +1,18 @@
-"""The bridge's command line: run, enrol, check, operator, audit, simulate."""
+"""The bridge's command line: run, enrol, check, operator, audit, cash, simulate."""
 
 import argparse
 import logging
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from drivers.stop_signal import StopSignal
 from parking.commands import OperatorRole
 from parking.errors import BadMessage, Code, DaikoError
+from parking.stay import LotId
 
 if TYPE_CHECKING:
     from bridge.config import BridgeConfig
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return simulate(arguments[1:])
     options = _parser().parse_args(arguments)
-    commands = {"run": _run, "enrol": _enrol, "check": _check, "operator": _operator, "audit": _audit}
+    commands = {"run": _run, "enrol": _enrol, "check": _check, "operator": _operator, "audit": _audit, "cash": _cash}
     command = commands[options.command or "run"]
     try:
         from bridge.config import load
@@ -80,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_operator(commands, config)
     _add_audit(commands, config)
+    _add_cash(commands, config)
     commands.add_parser("simulate", add_help=False, help="the relay under thousands of faults (docs/simulation.md)")
     return parser
 
@@ -119,6 +122,28 @@ def _add_audit(commands: "Commands", config: argparse.ArgumentParser) -> None:
     verify.add_argument("--head", metavar="ENTRY:HASH", help="one head, say from a printed day report")
     show = acts.add_parser("show", parents=[config], help="the latest entries")
     show.add_argument("--last", type=int, default=20, metavar="N", help="how many (default: 20)")
+
+
+def _add_cash(commands: "Commands", config: argparse.ArgumentParser) -> None:
+    cash = commands.add_parser("cash", parents=[config], help="what must be in the box of a coin or bill station")
+    cash.add_argument("--counted", required=True, type=_counted, metavar="500=12,100=40", help="by the station's audit")
+    cash.add_argument("--since", type=_moment, metavar="TIME", help="its last emptying, like 2026-11-01T09:00")
+    cash.add_argument("--lot", type=int, metavar="N", help="needed where there are several stations")
+    cash.add_argument("--desk", metavar="NAME", help="the same; as in the device's options")
+
+
+def _counted(text: str) -> dict[int, int]:
+    pairs = [pair.partition("=") for pair in text.replace(" ", "").split(",")]
+    if not all(value.isdecimal() and count.isdecimal() for value, _, count in pairs):
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 500=12,100=40 (value=how many)")
+    return {int(value): int(count) for value, _, count in pairs}
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)  # without a zone: that of this computer
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 2026-11-01T09:00") from error
 
 
 def _run(config: "BridgeConfig", _: argparse.Namespace) -> int:
@@ -206,6 +231,15 @@ def _audit(config: "BridgeConfig", options: argparse.Namespace) -> int:
         print(f"bridge: [{Code.AUDIT}] entry {found.entry} {found.why}", file=sys.stderr)
         return FAILED
     print(f"whole: {found.entry:,} entries, head {found}")
+    return OK
+
+
+def _cash(config: "BridgeConfig", options: argparse.Namespace) -> int:
+    from bridge.cash_audit import cash_audit
+
+    lot = None if options.lot is None else LotId(options.lot)
+    japanese, english = cash_audit(config, lot, options.desk, options.since, options.counted)
+    print("\n".join((*japanese, "", *english)))
     return OK
 
 

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from sqlite_utils import Database
 
@@ -156,3 +157,13 @@ def _sync(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def read_only(path: Path) -> sqlite3.Connection:
+    """A journal as it stands, also beside a running bridge. Raises Environment(JOURNAL)."""
+    try:
+        journal = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5.0)
+        journal.execute("select 1 from audit limit 1")
+    except sqlite3.Error as error:
+        raise Environment(Code.JOURNAL, f"{path}: {error}", "name the bridge.toml of a bridge that has run") from error
+    return journal

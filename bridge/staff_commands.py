@@ -5,18 +5,17 @@ Works beside a running bridge: it sees a change of operators at its next order, 
 
 import getpass
 import os
-import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote
 
 from bridge import audit, keys, operators, pins
 from bridge.audit import Broken, Head
 from bridge.config import BridgeConfig
 from bridge.journal import Journal
+from bridge.journal_file import read_only
 from bridge.operators import OperatorFile, Roster
 from bridge.secret_store import open_store
 from bridge.sign_on import forget_lock
@@ -126,7 +125,7 @@ def _right_user(data: Path) -> None:
 
 def verify(config: BridgeConfig, heads: Sequence[Head], say: Callable[[str], None]) -> Head | Broken:
     """Recompute the chain, and hold it against heads that the cloud has. Raises Environment(JOURNAL)."""
-    with closing(_read_only(config.data / "journal.db")) as journal:
+    with closing(read_only(config.data / "journal.db")) as journal:
         return audit.verify(audit.entries(journal), heads, lambda count: say(f"{count:,} entries"))
 
 
@@ -150,17 +149,8 @@ def anchored(config: BridgeConfig, file: Path, since: int | None, say: Callable[
 
 def shown(config: BridgeConfig, last: int) -> list[str]:
     """The latest entries, a line each. Raises Environment."""
-    with closing(_read_only(config.data / "journal.db")) as journal:
+    with closing(read_only(config.data / "journal.db")) as journal:
         return [
             f"{one.entry}  {one.at}  {one.what}  {one.actor}  {one.body}  {one.hash[:16]}…"
             for one in audit.entries(journal, last)
         ]
-
-
-def _read_only(path: Path) -> sqlite3.Connection:
-    try:
-        journal = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5.0)
-        journal.execute("select 1 from audit limit 1")
-    except sqlite3.Error as error:
-        raise Environment(Code.JOURNAL, f"{path}: {error}", "name the bridge.toml of a bridge that has run") from error
-    return journal

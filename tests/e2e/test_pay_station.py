@@ -1,9 +1,12 @@
 """Lots that go by pay stations: our device is built into one that asks for money; the phone pays what it asks for."""
 
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from demo.driver import PlainDriver
 from demo.program import Trouble, wait_for
 from demo.stack import SimLot, Stack
 
+ROOT = Path(__file__).parents[2]
 CHARGED = ("mdb-station", "zvt-station")
 """Stations that name an amount (class A)."""
 COINS = "coin-station"
@@ -114,7 +118,7 @@ def test_who_gives_up_or_pays_cash_at_the_station_meanwhile_is_not_charged(stack
 def test_money_is_credited_until_the_station_is_satisfied_and_just_that_is_charged(
     stack: Stack, name: str, asked: int, most: str
 ) -> None:
-    before = station(stack, name)
+    before, began = station(stack, name), datetime.now(UTC)
     asks(stack, name, asked)
     one = phone(stack, name)
     assert f"上限 {most}円 で支払う" in one.ask_fee("1")  # said before: this is the most, not the fee
@@ -128,6 +132,16 @@ def test_money_is_credited_until_the_station_is_satisfied_and_just_that_is_charg
         lambda: [p["amount"] for p in stack.provider_payments() if p["state"] == "captured"][-1:] == [asked],
     )
     assert stack.cases()[-1]["amount"] == asked
+    box = in_the_box(stack, name, began, {COINS: "500=1,100=8", BILLS: "1000=2"}[name])
+    assert box == {COINS: "cash in all ¥600", BILLS: "cash in all ¥0"}[name]
+
+
+def in_the_box(stack: Stack, name: str, since: datetime, counted: str) -> str:
+    """The last line of the cash audit."""
+    words = ["--lot", str(stack.profile_table(name)["lot"]["id"]), "--since", since.isoformat(), "--counted", counted]
+    command = [sys.executable, "-m", "bridge", "cash", "--config", str(stack.bridge_config), *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=20)
+    return done.stdout.splitlines()[-1]
 
 
 def test_a_plug_pulled_among_the_coins_charges_nothing_that_nobody_can_tell(stack: Stack) -> None:
