@@ -60,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         "  python -m bridge --config bridge.toml                    run                      実行\n"
         "  python -m bridge operator add NAME --role attendant      who may give orders      係員の登録\n"
         "  python -m bridge simulate --seeds 10000                  promises under faults    障害下の検証\n"
-        "  python -m bridge audit verify --config bridge.toml       is the record whole?     監査記録の検証\n\n"
+        "  python -m bridge audit verify --config bridge.toml       is the record whole?     監査記録の検証\n"
+        "  python -m bridge cash --counted 500=12,100=40            what is in a coin box?   硬貨の照合\n\n"
         "exit status: 0 done, 1 failed, 2 wrong usage or configuration",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
