@@ -5,6 +5,7 @@ that it inherits (simprocess.py). Who started it is the bus' other end: when tha
 """
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -37,7 +38,7 @@ class PacedLine:
         self._waiting += raw
         due = len(self._waiting)
         if seconds:
-            due = min(due, max(0, int((now - self._next) / seconds) + 1))
+            due = min(due, max(0, math.floor((now - self._next) / seconds) + 1))
             self._next += due * seconds
         self._line.write(bytes(self._waiting[:due]))
         del self._waiting[:due]

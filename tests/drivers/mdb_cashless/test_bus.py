@@ -36,6 +36,13 @@ def test_whatever_came_before_costs_no_character_that_comes_after(garbage, chara
     assert ear.feed(to_wire(characters)) == characters
 
 
+@given(CHARACTERS, st.lists(st.sampled_from([b"\x00", b"\x7f", b"\x84", b"\xff\x12"])))
+def test_what_is_half_a_character_or_none_is_no_character(characters, strays):
+    ear, raw = CharCodec(), to_wire(characters)
+    pieces = [raw[at : at + 2] + b"".join(strays) for at in range(0, len(raw), 2)]
+    assert ear.feed(b"".join(pieces)) == characters
+
+
 # --- an exchange ------------------------------------------------------------------------------------------------------
 
 

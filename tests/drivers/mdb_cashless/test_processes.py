@@ -7,6 +7,8 @@ import select
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from tests.rigs.mdb_station import until
 
 ROOT = Path(__file__).parents[3]
 SEED = ROOT / "seeds" / "lots" / "mdb-station.toml"
+POLL, RESET = b"\x12", b"\x10"
 
 
 def children(pid):
@@ -156,20 +159,61 @@ def test_payments_go_through_garbage_on_the_bus(rig):
     assert here.sold == [450, 300]
 
 
-def test_a_real_adapter_passes_over_whatever_is_on_its_bus(tmp_path):
-    """The controller is played by hand here."""
-    adapter = AdapterProcess(tmp_path / "pay", Options(), Faults())
-    try:
-        until(lambda: adapter.holds() or adapter.ready)
-        assert exchange(adapter, b"\x12", None) is None, "it is switched off"
-        line = os.open(tmp_path / "pay", os.O_RDWR | os.O_NOCTTY)
-        os.write(line, b"C,1\n")
-        assert select.select([line], [], [], 15)[0]
-        dice = random.Random(1)
-        for _ in range(50):
-            adapter.put(dice.randbytes(dice.randint(1, 60)) + to_wire(from_controller(Block(b"\x60"))))
-            assert exchange(adapter, b"\x10", b"") == b""
-            assert exchange(adapter, b"\x12", b"\x00") == b"\x00"
-        os.close(line)
-    finally:
-        assert adapter.kill() == -signal.SIGKILL
+class ByHand:
+    """A real adapter that is switched on, whose controller and program are played by hand."""
+
+    def __init__(self, folder):
+        self.faults = Faults()
+        self.adapter = AdapterProcess(folder / "pay", Options(), self.faults)
+        until(lambda: self.adapter.holds() or self.adapter.ready)
+        assert exchange(self.adapter, POLL, None) is None, "it is switched off"
+        self._line = os.open(folder / "pay", os.O_RDWR | os.O_NOCTTY)
+        self.tell(b"C,1\n")
+        self.hear(b"c,STATUS,INACTIVE\n")
+
+    def tell(self, line):
+        os.write(self._line, line)
+
+    def hear(self, last):
+        """What the adapter says to the program by then."""
+        heard = b""
+        while not heard.endswith(last):
+            assert select.select([self._line], [], [], 15)[0]
+            heard += os.read(self._line, 4096)
+        return heard
+
+    def close(self):
+        os.close(self._line)
+        assert self.adapter.kill() == -signal.SIGKILL
+
+
+@pytest.fixture
+def by_hand(tmp_path):
+    with contextlib.closing(ByHand(tmp_path)) as made:
+        yield made
+
+
+def test_a_real_adapter_passes_over_whatever_is_on_its_bus(by_hand):
+    dice = random.Random(1)
+    for _ in range(50):
+        by_hand.adapter.put(dice.randbytes(dice.randint(1, 60)) + to_wire(from_controller(Block(b"\x60"))))
+        assert exchange(by_hand.adapter, RESET, b"") == b""
+        assert exchange(by_hand.adapter, POLL, b"\x00") == b"\x00"
+
+
+def test_a_slow_line_does_not_keep_the_bus_waiting(by_hand):
+    assert exchange(by_hand.adapter, POLL, None) == b"\x00"
+    by_hand.hear(b"r,ACK\n")
+    by_hand.faults.byte_us = 30_000
+    began = time.monotonic()
+    by_hand.tell(b"V\n")
+    heard, answers = [], []
+    reading = threading.Thread(target=lambda: heard.append(by_hand.hear(b"\n")))
+    reading.start()
+    while not heard:
+        answers.append(exchange(by_hand.adapter, POLL, None))
+        time.sleep(0.01)
+    reading.join()
+    assert heard == [b"v,4.0.2.0,SIM000000000001\n"]
+    assert time.monotonic() - began >= 25 * 0.03
+    assert set(answers) == {b""}
