@@ -15,7 +15,8 @@ from drivers import base
 from drivers.line_settings import LineSettings
 from drivers.mdb_cashless.codec import LineCodec, Side
 from drivers.mdb_cashless.device import Reader
-from drivers.mdb_cashless.options import DIALECTS, Options, options_of
+from drivers.mdb_cashless.dialects import DIALECTS
+from drivers.mdb_cashless.options import Options, options_of
 from drivers.mdb_cashless.request import SETTLED, UNTOUCHED, Request, Stage
 from drivers.mdb_cashless.words import AskVersion, Version
 from drivers.peripheral import Serving

@@ -1,26 +1,19 @@
 """What `[device.options]` of this family says, checked. README.md explains each key."""
 
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 
 from drivers.line_settings import LineSettings
 from drivers.mdb_cashless.amounts import Amounts
 from drivers.mdb_cashless.device import Manner
-from drivers.mdb_cashless.qibixx import Qibixx
+from drivers.mdb_cashless.dialects import DIALECTS, Spelling
 from drivers.mdb_cashless.words import Dialect
 from drivers.profile import DeviceTable
 from parking.errors import BadMessage, Code, Environment
 from parking.money import Yen
 from parking.stay import NameKind, normalise
-
-
-class Spelling(StrEnum):
-    """Which adapter it is."""
-
-    QIBIXX = "qibixx"
 
 
 class Sessions(StrEnum):
@@ -30,9 +23,6 @@ class Sessions(StrEnum):
     """The machine, by asking for money."""
     BEGIN_SESSION = "begin_session"
     """The reader, by offering a credit; then the machine asks."""
-
-
-DIALECTS: Final = MappingProxyType({Spelling.QIBIXX: Qibixx})
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,9 +1,10 @@
-"""The machine at the other end: a simulated pay station whose adapter is on a pty, for simulated lots.
+"""The machine at the other end: a simulated pay station, for simulated lots, whose adapter is a process of its own.
 
-One thread carries its bytes and lets its time pass. Faults are switched by attribute while it runs.
+One thread is its controller: it owns the bus, gives the adapter its power, and lets time pass. Faults are switched by
+attribute while it runs.
 """
 
-import select
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -11,58 +12,68 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from drivers.mdb_cashless.options import options_of
-from drivers.mdb_cashless.simbench import Bench, Faults
+from drivers.mdb_cashless.options import Options, options_of
+from drivers.mdb_cashless.simfaults import Faults
+from drivers.mdb_cashless.simmachine import Machine
+from drivers.mdb_cashless.simprocess import AdapterProcess
 from drivers.profile import DeviceTable, ExitTable
-from drivers.pseudo_terminal import PseudoTerminal
 from drivers.simlot.world import World
+from parking.errors import Code, Environment
+
+log = logging.getLogger(__name__)
 
 POLL: Final = 0.004
 """Seconds between two exchanges on the bus; machines take 25 to 200 ms, a test has no time."""
 REPLUG: Final = 0.05
+"""Seconds without power, at least."""
+START: Final = 15.0
+"""Seconds in which the adapter's process is up, on a busy computer."""
 
 
-class PtyLine(threading.Thread):
-    """The adapter's line; its path is a symlink that survives unplugging."""
+class Controlling(threading.Thread):
+    """The controller's thread. The path of the adapter's line survives the adapter."""
 
-    def __init__(self, path: Path, bench: Bench) -> None:
-        """The line is there at once."""
+    def __init__(self, path: Path, options: Options, machine: Machine) -> None:
+        """Nothing runs yet."""
         super().__init__(name=f"mdb {path.name}", daemon=True)
+        self.up = threading.Event()
+        """Set once the adapter's line is there for the first time."""
         self.ended = threading.Event()
         self.cycles = 0
         """Counts what it has gone through; a fault that was cleared before two more of them has no effect any more."""
-        self._line, self._bench = PseudoTerminal(path), bench
-        self._line.plug()
+        self.adapter: AdapterProcess | None = None
+        self._path, self._options, self._machine = path, options, machine
+        self._power_at = 0.0
 
     def run(self) -> None:
         """Serve until stopped."""
-        while not self.ended.is_set():
-            if self._bench.falters():
-                self._replug()
-            self._put(self._bench.cycle(self._hear(), time.monotonic()))
-            self.cycles += 1
-        self._line.unplug()
+        try:
+            while not self.ended.wait(POLL):
+                self._turn(time.monotonic())
+                self.cycles += 1
+        finally:
+            if self.adapter is not None:
+                self.adapter.kill()
 
-    def _replug(self) -> None:
-        """The line is away for a moment, or as long as it stays unplugged."""
-        self._line.unplug()
-        self._bench.lose_power()
-        end = time.monotonic() + REPLUG
-        while (self._bench.faults.unplugged or time.monotonic() < end) and not self.ended.wait(POLL):
-            self._bench.poll_nobody(time.monotonic())
-        self._line.plug()
+    def _turn(self, now: float) -> None:
+        self._give_power(now)
+        if self.adapter is not None and self.adapter.holds():
+            self._machine.approval_held(self.adapter, now)
+        self._machine.turn(self.adapter, now)
+        if self.adapter is not None and self.adapter.ready:
+            self.up.set()
 
-    def _hear(self) -> bytes:
-        """What the program has written by now; waits for one bus cycle."""
-        return self._line.read() if select.select([self._line.descriptor], [], [], POLL)[0] else b""
-
-    def _put(self, raw: bytes) -> None:
-        """Byte by byte where the line is slow. A line that nobody reads swallows what it cannot hold."""
-        pace = self._bench.faults.byte_us / 1_000_000
-        for piece in [raw[at : at + 1] for at in range(len(raw))] if pace else [raw]:
-            self._line.write(piece)
-            if pace:
-                self.ended.wait(pace)
+    def _give_power(self, now: float) -> None:
+        """Or take it. One whose process has ended gets it again, as after a restart."""
+        faults = self._machine.faults
+        restart = faults.take("restart")
+        if self.adapter is not None and (restart or faults.unplugged or self.adapter.gone):
+            gone, status = self.adapter.gone, self.adapter.kill()
+            if gone:
+                log.warning("the simulated adapter at %s has ended by itself: status %d", self._path, status)
+            self.adapter, self._power_at = None, now + REPLUG
+        if self.adapter is None and not faults.unplugged and now >= self._power_at:
+            self.adapter = AdapterProcess(self._path, self._options, faults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +82,7 @@ class Served:
 
     url: str
     faults: Faults
-    line: PtyLine
+    line: Controlling
 
     def stop(self) -> None:
         """End it; idempotent."""
@@ -82,12 +93,16 @@ class Served:
 def serve(
     world: World, device: DeviceTable, exits: Sequence[ExitTable], run_dir: Path, faults: Faults | None = None
 ) -> Served:
-    """Start a machine; its adapter is on a pty at `run_dir`/<device id>.
+    """Start a machine; its adapter is on a pty at `run_dir`/<device id>, which is there when this returns.
 
-    Raises Environment(CONFIG) if the device's options are wrong.
+    Raises Environment(CONFIG) if the device's options are wrong, or the adapter's process does not come up.
     """
     del exits  # a pay station opens none
-    bench = Bench(world.station(device.id), options_of(device), faults or Faults())
-    line = PtyLine(run_dir / device.id, bench)
-    line.start()
-    return Served(str(run_dir / device.id), bench.faults, line)
+    options = options_of(device)
+    machine = Machine(world.station(device.id), options, faults or Faults())
+    served = Served(str(run_dir / device.id), machine.faults, Controlling(run_dir / device.id, options, machine))
+    served.line.start()
+    if not machine.faults.unplugged and not served.line.up.wait(START):
+        served.stop()
+        raise Environment(Code.CONFIG, f"the simulated adapter of {device.id!r} does not start", "see its own words")
+    return served

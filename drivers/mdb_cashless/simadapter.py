@@ -3,11 +3,12 @@
 What it writes down and when is what the maker's published examples show; what they do not show is in qibixx.py.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 from drivers.mdb_cashless import words
 from drivers.mdb_cashless.amounts import Amounts
-from drivers.mdb_cashless.block import Block, BlockCodec, Command, Reply, Side, Vend, from_controller, from_peripheral
+from drivers.mdb_cashless.block import ACK, Block, BlockCodec, Char, Command, Reply, Side, Vend, from_peripheral
 from drivers.mdb_cashless.block import Reader as ReaderCommand
 from drivers.mdb_cashless.words import State
 
@@ -16,6 +17,17 @@ LONGEST_WAIT: Final = 0xFF
 CURRENCY: Final = b"\x13\x92"
 IDENTITY: Final = b"SIM000000000001MDB ADAPTER \x00\x01" + b"\x00\x00\x00\x20"
 """Who it is, and the optional features that it has: always idle (section 7.4.16)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What the reader says on the bus (nothing: a bare ACK), and where it stands once that is acknowledged."""
+
+    data: bytes = b""
+    then: State | None = None
+
+
+NOTHING: Final = Answer()
 
 
 class Adapter:
@@ -28,67 +40,67 @@ class Adapter:
         self._state: State | None = None
         """None: in a vend."""
         self._asked = words.VendAsked("0", "0")
-        self._news = b""
+        self._news = NOTHING
         """What is said at the next poll."""
-        self._after_ack: words.Status | None = None
+        self._unacknowledged: Answer | None = None
+        """Data that the controller was told last, while its ACK may come."""
         self._ear = BlockCodec(Side.PERIPHERAL)
-        self._controllers_ear = BlockCodec(Side.CONTROLLER)
         self.said: list[words.Said] = []
 
     # --- the bus ------------------------------------------------------------------------------------------------------
 
-    def exchange(self, data: bytes) -> bytes | None:
-        """A block of the controller and what the reader answers, through characters with their mode bits and back."""
-        answer: bytes | None = None
-        for block in self._ear.feed(from_controller(Block(data))):
-            answer = self._answer(block.data) if self._on else None
-        if answer is None:
-            return None
-        bare = Block(b"\x00", bare=True)
-        (heard,) = self._controllers_ear.feed(from_peripheral(Block(answer) if answer else bare))
-        if heard.bare:
-            return b""
-        self._acknowledged()
-        return heard.data
+    def listen(self, characters: tuple[Char, ...]) -> tuple[Char, ...]:
+        """What goes by on the bus; what the reader says there."""
+        said: tuple[Char, ...] = ()
+        for block in self._ear.feed(characters):
+            if block.bare:
+                self._heard_bare(block.data)
+            elif self._on:
+                answer = self._answer(block.data)
+                self._unacknowledged = answer if answer.data else None
+                said += from_peripheral(Block(answer.data) if answer.data else Block(ACK, bare=True))
+        return said
 
-    def _acknowledged(self) -> None:
-        """The controller acknowledged a block with data."""
+    def _heard_bare(self, data: bytes) -> None:
+        """An ACK counts right after data; without one, what was to be polled stays to be polled."""
+        answer, self._unacknowledged = self._unacknowledged, None
+        if answer is None or data != ACK:
+            return
+        if answer is self._news:
+            self._news = NOTHING
         self.said.append(words.Acknowledged())
-        if self._after_ack is not None:
-            self._go(self._after_ack.state)
+        if answer.then is not None:
+            self._go(answer.then)
 
-    def _answer(self, data: bytes) -> bytes:
+    def _answer(self, data: bytes) -> Answer:
         match data[0]:
             case Command.RESET:
-                self._news = bytes((Reply.JUST_RESET,))
+                self._news = Answer(bytes((Reply.JUST_RESET,)))
                 self._go(State.INACTIVE)
-                return b""
             case Command.POLL:
-                news, self._news = self._news, b""
-                return news
+                return self._news
             case Command.SETUP if data[1] == 0:
                 scale, decimals = self._amounts.scale, self._amounts.decimals
-                self._after_ack = words.Status(State.DISABLED)
-                return bytes((Reply.CONFIG, 3)) + CURRENCY + bytes((scale, decimals, LONGEST_WAIT, 0x01))
+                config = bytes((Reply.CONFIG, 3)) + CURRENCY + bytes((scale, decimals, LONGEST_WAIT, 0x01))
+                return Answer(config, State.DISABLED)
             case Command.EXPANSION if data[1] == 0:
-                return bytes((Reply.IDENTITY,)) + IDENTITY
+                return Answer(bytes((Reply.IDENTITY,)) + IDENTITY)
             case Command.READER:
                 self._go(State.ENABLED if data[1] == ReaderCommand.ENABLE else State.DISABLED)
-                return bytes((Reply.CANCELLED,)) if data[1] == ReaderCommand.CANCEL else b""
+                return Answer(bytes((Reply.CANCELLED,))) if data[1] == ReaderCommand.CANCEL else NOTHING
             case Command.VEND:
                 return self._vend(data[1], data[2:])
-        return b""
+        return NOTHING
 
-    def _vend(self, what: int, more: bytes) -> bytes:
+    def _vend(self, what: int, more: bytes) -> Answer:
         match what:
             case Vend.REQUEST:
                 item = str(int.from_bytes(more[2:4], "big"))
                 self._state, self._asked = None, words.VendAsked(self._written(more[:2]), item)
                 self.said.append(self._asked)
             case Vend.CANCEL:
-                self._news = b""
-                self._after_ack = words.Status(State.IDLE)
-                return bytes((Reply.DENIED,))
+                self._news = NOTHING
+                return Answer(bytes((Reply.DENIED,)), State.IDLE)
             case Vend.SUCCESS:
                 self.said.append(words.VendDone())
                 self._go(State.IDLE)
@@ -96,12 +108,10 @@ class Adapter:
                 self.said.append(words.Complaint(words.Trouble.VEND_FAILED, "VEND 3"))
                 self._go(State.IDLE)
             case Vend.SESSION_COMPLETE:
-                self._after_ack = words.Status(State.ENABLED)
-                return bytes((Reply.END_SESSION,))
-        return b""
+                return Answer(bytes((Reply.END_SESSION,)), State.ENABLED)
+        return NOTHING
 
     def _go(self, state: State) -> None:
-        self._after_ack = None
         self._state = state
         self.said.append(words.Status(state))
 
@@ -128,7 +138,7 @@ class Adapter:
 
     def _switch(self, on: bool) -> None:
         if on != self._on:
-            self._on, self._state, self._news = on, State.INACTIVE, b""
+            self._on, self._state, self._news = on, State.INACTIVE, Answer(bytes((Reply.JUST_RESET,)))
         self.said.append(words.Switched(on))
         if on:
             self.said.append(self._asked if self._state is None else words.Status(self._state))
@@ -138,20 +148,20 @@ class Adapter:
         if self._state is not State.ENABLED or units is None:
             self.said.append(words.Complaint(words.Trouble.OTHER, "START -1"))
             return
-        self._news, self._after_ack = bytes((Reply.BEGIN_SESSION,)) + units, words.Status(State.IDLE)
+        self._news = Answer(bytes((Reply.BEGIN_SESSION,)) + units, State.IDLE)
 
     def _approve(self, amount: str) -> None:
         units = self._units(amount)
         if not self._on or self._state is not None or units is None:
             self.said.append(words.Complaint(words.Trouble.NO_VEND, "VEND -1"))
         else:
-            self._news = bytes((Reply.APPROVED,)) + units
+            self._news = Answer(bytes((Reply.APPROVED,)) + units)
 
     def _deny(self) -> None:
         if self._state is None:
-            self._news = bytes((Reply.DENIED,))
+            self._news = Answer(bytes((Reply.DENIED,)))
         elif self._state is State.IDLE:
-            self._news = bytes((Reply.CANCEL_REQUEST,))
+            self._news = Answer(bytes((Reply.CANCEL_REQUEST,)))
 
     def _written(self, units: bytes) -> str:
         amounts, raw = self._amounts, int.from_bytes(units, "big") * self._amounts.scale

@@ -25,8 +25,9 @@ LEVEL: Final = 3
 GIVEN_UP: Final = 5
 """Blocks in a row without an answer after which the reader counts as gone, and is reset."""
 
-Exchange = Callable[[bytes], bytes | None]
-"""Puts a block on the bus and gives the answer: data, b"" for a bare ACK, None for silence."""
+Exchange = Callable[[bytes, bytes | None], bytes | None]
+"""Puts a block on the bus and gives the answer that begins so (b"": a bare ACK, None: any), or None for silence."""
+BARE: Final = b""
 
 
 class Mishaps(Protocol):
@@ -68,8 +69,8 @@ class Controller:
     def turn(self, exchange: Exchange, now: float) -> None:
         """Do the next thing."""
 
-        def ask(block: bytes) -> bytes | None:
-            answer = exchange(block)
+        def ask(block: bytes, wanted: bytes | None) -> bytes | None:
+            answer = exchange(block, wanted)
             self._silence = self._silence + 1 if answer is None else 0
             return answer
 
@@ -83,7 +84,7 @@ class Controller:
             case Phase.GIVING:
                 self._give(ask, now)
             case Phase.ENDING:
-                if ask(bytes((Command.VEND, Vend.SESSION_COMPLETE))) == bytes((Reply.END_SESSION,)):
+                if ask(bytes((Command.VEND, Vend.SESSION_COMPLETE)), bytes((Reply.END_SESSION,))) is not None:
                     self.phase = Phase.READY
         if self._silence >= GIVEN_UP and self.phase is not Phase.STARTING:
             self.reset()
@@ -96,28 +97,28 @@ class Controller:
     # --- the start ----------------------------------------------------------------------------------------------------
 
     def _starting(self) -> Iterator[tuple[bytes, bytes]]:
-        """Blocks with how their answers begin; each is repeated until it is answered so."""
-        yield bytes((Command.RESET,)), b""
+        """Blocks with how their answers begin."""
+        yield bytes((Command.RESET,)), BARE
         yield bytes((Command.POLL,)), bytes((Reply.JUST_RESET,))
         yield bytes((Command.SETUP, 0, LEVEL, 0, 0, 0)), bytes((Reply.CONFIG,))
-        yield bytes((Command.SETUP, 1, 0xFF, 0xFF, 0, 0)), b""
+        yield bytes((Command.SETUP, 1, 0xFF, 0xFF, 0, 0)), BARE
         yield bytes((Command.EXPANSION, 0)) + IDENTITY, bytes((Reply.IDENTITY,))
         if self._always_idle:
-            yield bytes((Command.EXPANSION, 4, 0, 0, 0, ALWAYS_IDLE)), b""
-        yield bytes((Command.READER, Reader.ENABLE)), b""
+            yield bytes((Command.EXPANSION, 4, 0, 0, 0, ALWAYS_IDLE)), BARE
+        yield bytes((Command.READER, Reader.ENABLE)), BARE
 
     def _next_of_start_up(self, ask: Exchange) -> None:
         """One block after the other; silence or another answer begins all of it again."""
         step = next(self._start_up, None)
         if step is None:
             self.phase = Phase.READY
-        elif (answer := ask(step[0])) is None or not answer.startswith(step[1]):
+        elif ask(*step) is None:
             self.reset()
 
     # --- a vend -------------------------------------------------------------------------------------------------------
 
     def _wait_for_ticket(self, ask: Exchange) -> None:
-        answer = ask(bytes((Command.POLL,)))
+        answer = ask(bytes((Command.POLL,)), None)
         if answer is None:
             return
         if answer[:1] == bytes((Reply.BEGIN_SESSION,)):
@@ -131,16 +132,16 @@ class Controller:
         may = self.phase is Phase.SESSION or (self.phase is Phase.READY and self._always_idle)
         if may and asked and ticket != self._refused and (units := self._units(asked)) is not None:
             self._ticket = ticket
-            if ask(bytes((Command.VEND, Vend.REQUEST)) + units + ITEM) is not None:
+            if ask(bytes((Command.VEND, Vend.REQUEST)) + units + ITEM, BARE) is not None:
                 self.phase = Phase.VEND
 
     def _wait_for_approval(self, ask: Exchange, now: float) -> None:
         if not self._still_wanted():
             # Answered with VEND DENIED, whatever the reader was about to say (section 7.4.7).
-            if ask(bytes((Command.VEND, Vend.CANCEL))) is not None:
+            if ask(bytes((Command.VEND, Vend.CANCEL)), bytes((Reply.DENIED,))) is not None:
                 self.phase = Phase.ENDING
             return
-        answer = ask(bytes((Command.POLL,))) or b""
+        answer = ask(bytes((Command.POLL,)), None) or b""
         if answer[:1] == bytes((Reply.APPROVED,)):
             self._approved = self._yen(answer[1:])
             # Here is the sale: the machine has the approval and gives what was paid for, unless it cannot.
@@ -159,10 +160,11 @@ class Controller:
         if self._approved and self._mishaps.take("reset_after_approval"):
             self.reset()
         elif now < self._confirm_at:
-            ask(bytes((Command.POLL,)))
+            if ask(bytes((Command.POLL,)), None) == bytes((Reply.JUST_RESET,)):
+                self.reset()
         else:
             done = bytes((Command.VEND, Vend.SUCCESS)) + ITEM if self._approved else bytes((Command.VEND, Vend.FAILURE))
-            if ask(done) is not None:
+            if ask(done, BARE) is not None:
                 self.phase = Phase.ENDING
 
     def _still_wanted(self) -> bool:

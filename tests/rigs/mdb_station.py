@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from drivers.base import SettleOrder
-from drivers.mdb_cashless import driver, sim, simbench
+from drivers.mdb_cashless import driver, sim
 from drivers.mdb_cashless.options import options_of
+from drivers.mdb_cashless.simfaults import Faults
 from drivers.profile import DeviceTable
 from drivers.simlot.station import Station
 from parking.errors import Code, DaikoError, NotSent
 from parking.money import yen
+from tests.rigs.mdb_bench import Bench
 
 NOON = datetime(2026, 11, 25, 3, 0, 0, 250_000, tzinfo=UTC)
 
@@ -216,8 +218,8 @@ class SteppedRig(Rig):
     def __init__(self, dice, timeout=0.3, **options):
         self.world, self.clock = SmallLot(), WallClock()
         self.device = DeviceTable(id="pay", family="mdb_cashless", timeout_seconds=timeout, options=options)
-        self.station, self.faults = self.world.station("pay"), simbench.Faults()
-        self.bench = simbench.Bench(self.station, options_of(self.device), self.faults)
+        self.station, self.faults = self.world.station("pay"), Faults()
+        self.bench = Bench(self.station, options_of(self.device), self.faults)
         self.driver = driver.create(self.device, (), self.clock)
         self.line = self.driver._serving = Stepped(self.driver._serving._peripheral, self.bench, dice)
         self.intents = []

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from drivers.base import Applied, Cash, Nobody, Ours, Refused, Uncertain
-from drivers.mdb_cashless.simbench import Faults
+from drivers.mdb_cashless.simfaults import Faults
 from parking.errors import Code, DaikoError, Environment, NotSent
 from tests.rigs.figures import SEED, count, size
 from tests.rigs.mdb_station import Rig, SteppedRig
@@ -29,7 +29,9 @@ ONCE = (
     *("reset_before_approval", "reset_after_approval", "cancel_first", "cancel_second"),
     *("restart_on_approval", "restart_after_approval"),
 )
-AROUND = ("garbage", "slow", "late", "silent", "unplugged", "restart", "cancel", "cash", "twice", "dies")
+AROUND = (
+    *("garbage", "bus_garbage", "slow", "late", "silent", "unplugged", "restart", "cancel", "cash", "twice", "dies"),
+)
 
 
 @dataclass
@@ -81,8 +83,8 @@ def befall(here, dice, mishap):
     if mishap in ONCE:
         setattr(faults, mishap, True)
     match mishap:
-        case "garbage":
-            faults.garbage = True
+        case "garbage" | "bus_garbage":
+            setattr(faults, mishap, True)
         case "slow":
             faults.byte_us = dice.randint(20, 200)
         case "late":

@@ -1,0 +1,57 @@
+"""What is wrong with a simulated pay station, its adapter or what lies between and behind them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass
+class Faults:
+    """What is wrong with the machine, the adapter or its line; set at any time, from any thread.
+
+    Those that end in `_once` and the others that are no state (`reset_…`, `fail_…`, `cancel_…`, `restart_…`) happen at
+    the next occasion and are then used up. `reset_before_approval`: the machine is reset while an approval waits for
+    its poll; `reset_after_approval`: when it has it. `cancel_first`: the customer cancels just before the adapter heeds
+    our approval; `cancel_second`: just after. `restart`: the adapter, now; `restart_on_approval`: as it reads one;
+    `restart_after_approval`: once the machine has it. `garbage`: on the adapter's line; `bus_garbage`: on the bus.
+    `byte_us`: microseconds that each byte takes to us.
+    """
+
+    unplugged: bool = False
+    silent: bool = False
+    drop_approval_once: bool = False
+    drop_success_once: bool = False
+    drop_said_once: bool = False
+    reset_before_approval: bool = False
+    reset_after_approval: bool = False
+    fail_after_approval: bool = False
+    cancel_first: bool = False
+    cancel_second: bool = False
+    restart: bool = False
+    restart_on_approval: bool = False
+    restart_after_approval: bool = False
+    garbage: bool = False
+    bus_garbage: bool = False
+    byte_us: int = 0
+    late_success_ms: int = 0
+
+    def __setattr__(self, name: str, value: bool | int) -> None:
+        """Change one; who watches is told before this returns."""
+        self.learn(name, value)
+        watch: Callable[[str], None] | None = vars(self).get("_watch")
+        if watch is not None:
+            watch(name)
+
+    def watched_by(self, watch: Callable[[str], None]) -> None:
+        """From now on `watch` is called with the name of each fault that changes, by whoever changes it."""
+        vars(self)["_watch"] = watch  # no field: nobody lists, sets or clears it
+
+    def learn(self, name: str, value: bool | int) -> None:
+        """Change one without telling."""
+        object.__setattr__(self, name, value)
+
+    def take(self, name: str) -> bool:
+        """Whether a fault that happens once is due; it is used up now."""
+        due = bool(getattr(self, name))
+        if due:
+            setattr(self, name, False)
+        return due
