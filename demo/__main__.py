@@ -60,11 +60,12 @@ def _play(stack: Stack, journey: Journey, out: Path, lot: str, *, visible: bool)
             write(report, out / "report.json")
             for problem in report["problems"]:
                 print(f"PROBLEM: {problem}", file=sys.stderr)
+            gaps = report["released_after_approval_ms"]  # none where a pay station opens its own gate
             print(
                 f"\ncaptured {report['captured_yen']:,} yen = settled {report['settled_yen']:,} yen; "
                 f"payments {report['payments']}; open doubts {report['open_doubts']}\n"
-                f"approval → device: {report['released_after_approval_ms']} ms\n"
-                f"report: {out / 'report.json'}; pictures: {out}"
+                + (f"approval → device: {gaps} ms\n" if gaps else "")
+                + f"report: {out / 'report.json'}; pictures: {out}"
             )
             if visible and not report["problems"]:
                 _stay_up(stack)
