@@ -93,6 +93,19 @@ def udev_rule(usb: str) -> str:
     return f'SUBSYSTEM=="hidraw", {match}, GROUP="dialout", MODE="0660"'
 
 
+def number_at(path: str, number_of: Callable[[bytes], str]) -> tuple[str, str]:
+    """The own number of the device at a path, and else why it shows none. Asks beside a program that holds it."""
+    try:
+        node = _Node(path, path, exclusive=False)
+    except DaikoError as error:
+        return "", error.detail
+    with contextlib.closing(node):
+        try:
+            return number_of(node.feature(NUMBERED)), ""
+        except _FAILURES as error:
+            return "", str(error)
+
+
 class HidPort:
     """A HID device by URL. Not for several threads at a time: a port belongs to one.
 
@@ -224,7 +237,7 @@ class HidPort:
         others: list[tuple[str, str]] = []
         unseen: list[str] = []
         for one in devices(self._usb):
-            number, trouble = self._shown(one.path)
+            number, trouble = number_at(one.path, self._number_of) if self._number_of else ("", "")
             if self._number_of and not (number or trouble):
                 continue  # the numbers 16c0:05df belong to many makers
             unseen += [one.path] if trouble else []
@@ -241,20 +254,6 @@ class HidPort:
         found = "; ".join(told for _, told in others) or "none"
         remedy = "plug the board in; see `python -m drivers ports` and the address in the lot profile"
         raise Environment(Code.PORT_MISSING, f"{self.url}: no such HID device; found: {found}", remedy)
-
-    def _shown(self, path: str) -> tuple[str, str]:
-        """The number that a device shows, or else why it shows none."""
-        if self._number_of is None:
-            return "", ""
-        try:
-            node = _Node(path, path, exclusive=False)
-        except DaikoError as error:
-            return "", error.detail
-        with contextlib.closing(node):
-            try:
-                return self._number_of(node.feature(NUMBERED)), ""
-            except _FAILURES as error:
-                return "", str(error)
 
 
 class _Node:

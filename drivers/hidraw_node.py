@@ -59,8 +59,7 @@ class HidrawNode:
                 words.seek(0)
                 told = words.read().strip().splitlines()
                 raise OSError(errno.ENODEV, f"no device node can be served: {told[-1] if told else 'no reason told'}")
-        self.plugged = False
-        self.plug()
+        self.plugged = True
 
     def plug(self) -> None:
         """The node is there and can be opened."""
@@ -127,7 +126,7 @@ class _Node:
         self._answers: deque[bytes] = deque()
         self._inputs: deque[bytes] = deque()
         self._waiting: list[int] = []
-        self._plugged, self._turn = False, 0
+        self._plugged, self._turn = True, 0
         self._serves = threading.get_ident()
 
     def init(self, _path: str) -> None:

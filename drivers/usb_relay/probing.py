@@ -11,10 +11,10 @@ from drivers.usb_relay import reports
 from drivers.usb_relay.codec import Ask, HostEar, encode
 from drivers.usb_relay.links import HID, number_of
 from drivers.usb_relay.options import BoardProfile, Options
+from drivers.usb_relay.plugged import LCUS_USB
 from parking.errors import NotSent, Uncertain
 
 TIMEOUT: Final = 0.4
-LCUS_USB: Final = "5131:2007"
 
 
 def probe(url: str, deadline: float) -> Finding:
