@@ -40,6 +40,8 @@ MOST: Final = 256
 """Bytes of the longest input report that is taken."""
 NUMBERED: Final = 8
 """Bytes of the feature report in which a device tells its own number."""
+DESKTOP: Final = b"\x05\x01"
+"""How the descriptor of a keyboard, a mouse or a joystick begins: usage page 1 (HID Usage Tables, Generic Desktop)."""
 RULE_FILE: Final = "/etc/udev/rules.d/60-daiko-hid.rules"
 
 _URL: Final = re.compile(r"hid://(?:([0-9a-f]{4}):([0-9a-f]{4})(?:/([!-~]+))?|(/[!-~]+))", re.IGNORECASE)
@@ -116,7 +118,7 @@ class HidPort:
         """Nothing is opened yet. Raises Environment(CONFIG) if `url` is no address of a HID device.
 
         `number_of` finds the device's own number in its feature report, "" if the report is not that of such a device;
-        what shows such a one is not opened.
+        what shows such a one is not opened. Without it, keyboards and the like are not.
         """
         match = _URL.fullmatch(url)
         if match is None or (match[3] and number_of is None):
@@ -220,16 +222,23 @@ class HidPort:
     def _open(self, path: str) -> "_Node":
         node = _Node(path, self.url, exclusive=True)
         try:
-            number = self._number_of(node.feature(NUMBERED)) if self._number_of else ""
+            ours = self._is_ours(node)
         except _FAILURES as error:
             node.close()
             raise NotSent(Code.DEVICE_UNAVAILABLE, f"{self.url}: it does not show its report: {error}") from error
-        if self._number_of is None or (number and self._number in ("", number)):
+        if ours:
             return node
         node.close()
         raise Environment(
             Code.CONFIG, f"{self.url}: what is plugged in there is another device", "see `python -m drivers ports`"
         )
+
+    def _is_ours(self, node: "_Node") -> bool:
+        """Whether a device may be written to: by its own number, or else because it is no keyboard or the like."""
+        if self._number_of is None:
+            return not bytes(node.device.get_report_descriptor()).startswith(DESKTOP)
+        number = self._number_of(node.feature(NUMBERED))
+        return bool(number) and self._number in ("", number)
 
     def _found(self) -> str:
         """The path of the one device that is meant."""

@@ -6,7 +6,7 @@ r"""What a USB relay board of the LCUS kind and we say to each other, both direc
     CH1:ON \r\n CH2:OFF \r\n …                  their answer, one line a relay
 
 On a serial line these are bytes in a row; HID boards take each frame as an output report without a number, and answer
-in input reports, filled up with zeros, which are passed over as garbage is.
+in input reports, filled up with zeros, which are passed over.
 
 Sources: the maker's page of the LC Technology USB switches (LCUS-1 to -8); for question and answer the driver
 jumpstarter-driver-noyito-relay 0.9.0. Toggles, which some boards know, are not spoken here, nor is a level for relay
@@ -113,6 +113,7 @@ class HostEar:
 
     def feed(self, data: bytes) -> list[Stands]:
         """Take bytes in; return the lines that are complete now and say how a relay stands."""
+        data = data.replace(b"\0", b"")  # an input report is filled up, wherever a line is cut
         found: list[Stands] = []
         for start in range(0, len(data), MOST // 2):
             self._buffer.extend(data[start : start + MOST // 2])
@@ -127,7 +128,7 @@ class HostEar:
 
 
 def _stands(line: bytes) -> Stands | None:
-    match = _LINE.fullmatch(line.strip(b"\0 "))
+    match = _LINE.fullmatch(line.strip(b" "))
     if match is None or not 1 <= int(match[1]) <= RELAYS:
         return None
     return Stands(int(match[1]), match[2] == b"ON")

@@ -20,13 +20,14 @@ TIMEOUT: Final = 0.4
 def probe(url: str, deadline: float) -> Finding:
     """Ask how the relays stand, which changes nothing; plain serial boards never answer. `deadline` is monotonic.
 
-    A HID device is only written to if it says that it is of its maker's own kind. Raises Environment if the port cannot
-    be opened, or if several boards go by this address.
+    A HID device of other USB numbers than a board's is only written to if it says that it is of no usual kind. Raises
+    Environment if the port cannot be opened, if several boards go by this address, or none.
     """
     if not url.lower().startswith(HID):
         with contextlib.closing(Transport(url, Options().line)) as line:
             return _asked(line, Ask(), deadline)
-    numbered = not url.startswith(f"{HID}/") and LCUS_USB not in url
+    known = url.lower() == f"{HID}{LCUS_USB}"
+    numbered = not (known or url.startswith(f"{HID}/"))
     with contextlib.closing(HidPort(url, None, number_of if numbered else None)) as port:
         try:
             shown = reports.shown(port.get_feature(reports.SIZE, deadline))
@@ -36,7 +37,7 @@ def probe(url: str, deadline: float) -> Finding:
             identity = f"USB relay board {shown.number} (HID), on: {_listed(shown.on)}; its name tells how many it has"
             return Finding(True, identity, (f'profile = "{BoardProfile.DCTTECH}"',))
         try:
-            own_kind = _is_own_kind(port.descriptor(deadline))
+            own_kind = known or _is_own_kind(port.descriptor(deadline))
         except (NotSent, Uncertain) as error:
             return Finding(answered=False, identity=error.detail)
         return _asked(port, Ask(frame=True), deadline) if own_kind else Finding(False, "no relay board: a usual device")
@@ -60,8 +61,8 @@ def _asked(port: Transport | HidPort, question: Ask, deadline: float) -> Finding
 
 
 def _is_own_kind(descriptor: bytes) -> bool:
-    """Whether a report descriptor begins with a usage page of the maker's own, FF00 to FFFF (HID 1.11, 6.2.2.7)."""
-    return descriptor[:1] == b"\x06" and descriptor[2:3] == b"\xff"
+    """Whether a report descriptor begins with a usage page of two bytes, as makers' own do; FIDO keys have F1D0."""
+    return descriptor[:1] == b"\x06" and descriptor[1:3] != b"\xd0\xf1"
 
 
 def _listed(relays: set[int] | frozenset[int]) -> str:

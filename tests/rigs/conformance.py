@@ -18,8 +18,8 @@ LOTS = Path(__file__).parents[2] / "seeds" / "lots"
 def hurried(name, folder, **times):
     """A copy of a seed lot's profile with other times; its tariff beside it.
 
-    `options` are added to the device's; `url` takes the place of its own, where there is one device. `instead` are texts
-    of the profile and others in their place.
+    `options` are added to the device's; `url` takes the place of its own, where there is one device. `instead` are
+    texts of the profile and others in their place.
     """
     text = (LOTS / f"{name}.toml").read_text()
     if url := times.pop("url", None):

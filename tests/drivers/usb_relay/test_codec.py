@@ -41,10 +41,12 @@ def test_a_golden_question_to_a_hid_board_is_encoded_and_heard(vector):
     assert BoardEar().feed(raw + bytes(4)) == [Ask(frame=True)]
 
 
-def test_an_answer_in_reports_that_are_filled_up_with_zeros_is_heard():
+@pytest.mark.parametrize("size", [8, 64])
+def test_an_answer_in_reports_that_are_filled_up_with_zeros_is_heard(size):
     said = b"".join(encode(Stands(relay, relay % 2 == 0)) for relay in range(1, RELAYS + 1))
     ear = HostEar()
-    heard = [word for at in range(0, len(said), 64) for word in ear.feed(said[at : at + 64].ljust(64, b"\0"))]
+    cuts = [said[at : at + size - 1].ljust(size, b"\0") for at in range(0, len(said), size - 1)]
+    heard = [word for report in cuts for word in ear.feed(report)]
     assert heard == [Stands(relay, relay % 2 == 0) for relay in range(1, RELAYS + 1)]
 
 

@@ -200,6 +200,15 @@ def test_another_device_is_not_written_to(rig):
     assert lot.tape.written == b""
 
 
+def test_a_keyboard_is_never_written_to(rig, monkeypatch):
+    monkeypatch.setattr("drivers.usb_relay.simhid._IN_OUT", bytes.fromhex("0501 0906 a101 c0"))
+    lot = rig(profile="lcus_hid", answers=True)
+    for ask in (lot.read, lot.release, lambda: driver.probe(lot.served.url, time.monotonic() + 1)):
+        with pytest.raises(errors.Environment, match="another device"):
+            ask()
+    assert lot.tape.written == b""
+
+
 class TestProbe:
     def test_finds_a_board_by_its_report_and_switches_nothing(self, rig):
         lot = rig(profile="dcttech")
@@ -221,10 +230,10 @@ class TestProbe:
         assert not finding.answered
         assert "never do" in finding.identity
 
-    def test_writes_nothing_to_a_usual_device(self, rig, monkeypatch):
-        monkeypatch.setattr("drivers.usb_relay.simhid._IN_OUT", bytes.fromhex("0501 0906 a101 c0"))  # a keyboard
+    @pytest.mark.parametrize("descriptor", ["058e 0901 a101 c0", "06d0f1 0901 a101 c0"])  # a card reader, a FIDO key
+    def test_writes_nothing_to_a_usual_device(self, rig, monkeypatch, descriptor):
+        monkeypatch.setattr("drivers.usb_relay.simhid._IN_OUT", bytes.fromhex(descriptor))
         lot = rig(profile="lcus_hid", answers=True)
-        lot.faults.silent = True  # it would be asked in vain, and tell so in other words
         finding = driver.probe(lot.served.url, time.monotonic() + 1)
         assert (finding.answered, finding.identity) == (False, "no relay board: a usual device")
 
