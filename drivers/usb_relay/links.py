@@ -120,7 +120,7 @@ def number_of(report: bytes) -> str:
 
 def link_of(device: DeviceTable, options: Options, recorder: Tap | None = None) -> Link:
     """The link to a device; opens nothing yet. Raises Environment(CONFIG) if address and profile do not go together."""
-    is_hid, profile = device.url.startswith(HID), options.profile
+    is_hid, profile = device.url.lower().startswith(HID), options.profile
     if is_hid is (profile is BoardProfile.LCUS):
         what = "a HID board's" if is_hid else "not a HID board's"
         remedy = (

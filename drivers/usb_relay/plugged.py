@@ -41,5 +41,5 @@ def _addressed(one: HidDevice, has_twins: bool) -> PluggedBoard:
     number = number_at(one.path, number_of)[0] if one.usb == DCTTECH_USB else ""
     url = f"{HID}{one.usb}"
     if has_twins:
-        url = f"{url}/{number}" if number else f"{HID}{one.path}"
+        url = f"{url}/{number}" if number else f"{HID}{one.path}" if one.path.startswith("/") else url
     return PluggedBoard(one, number, url)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from drivers.base import Applied, Refused, Uncertain
-from drivers.usb_relay import codec, driver, reports
+from drivers.usb_relay import codec, driver, reports, sim
 from drivers.usb_relay.codec import Switch
 from parking import errors
 from parking.errors import Code
@@ -251,6 +251,31 @@ def test_an_address_of_the_other_kind_is_a_mistake_in_the_profile(profile_, url)
     with pytest.raises(errors.Environment, match="`profile` is") as caught:
         driver.create(table(profile=profile_, url=url), exits(), None)
     assert (caught.value.code, "README" in caught.value.remedy) == (Code.CONFIG, True)
+
+
+def test_where_no_hid_board_can_be_simulated_it_is_told_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setenv("FUSE_LIBRARY_NAME", "nowhere")
+    with pytest.raises(errors.Environment, match=r"install mfusepy .* and libfuse3") as caught:
+        sim.serve(None, table(profile="dcttech"), exits(), tmp_path)
+    assert caught.value.code is Code.CONFIG
+    assert not (tmp_path / "usb").exists()
+
+
+def test_a_device_node_ends_with_the_simulator_however_that_ends(lot, tmp_path):
+    program = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from drivers.usb_relay import sim\n"
+        "from tests.drivers.usb_relay.conftest import Gates, exits, table\n"
+        "sim.serve(Gates(), table(profile='dcttech'), exits(), Path(sys.argv[1]))\n"
+        "time.sleep(60)\n"
+    )
+    folder = tmp_path / "other"
+    with subprocess.Popen([sys.executable, "-c", program, str(folder)]) as simulator:
+        lot.until(lambda: (folder / "usb" / "hidraw0").exists(), 10)
+        simulator.send_signal(signal.SIGKILL)
+        simulator.wait(5)
+    lot.until(lambda: not (folder / "usb").is_mount(), 10)
 
 
 def test_a_bridge_without_hid_boards_does_not_load_hidapi():
