@@ -256,7 +256,8 @@ class HidPort:
             return fitting[0][0]
         if fitting:
             texts = "; ".join(told for _, told in fitting)
-            remedy = f"name one by its number, hid://{self._usb}/NUMBER, or by its path"
+            by_number = f"by its number, hid://{self._usb}/NUMBER, or " if self._number_of else ""
+            remedy = f"name one {by_number}by its path, like hid://{fitting[0][0]}"
             raise Environment(Code.CONFIG, f"{self.url}: there are {len(fitting)} of them: {texts}", remedy)
         if unseen:
             return unseen[0]  # opening it will say what is wrong

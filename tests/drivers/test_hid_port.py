@@ -204,6 +204,13 @@ class TestAddress:
             assert told in caught.value.detail
         assert "hid://16c0:05df/NUMBER" in caught.value.remedy
 
+    def test_of_two_boards_without_numbers_has_to_be_a_path(self, boards, plugged):
+        first, second = boards(b"", b"")
+        plugged(device(first, "5131:2007"), device(second, "5131:2007"))
+        with pytest.raises(Environment, match="there are 2 of them") as caught:
+            HidPort("hid://5131:2007").write(b"x", soon())
+        assert caught.value.remedy == f"name one by its path, like hid://{first.path}"
+
     def test_finds_a_board_by_its_own_number(self, boards, plugged):
         first, second = boards(b"6QHXB\0\0\x05", b"OTHER\0\0\0")
         plugged(device(first), device(second))
