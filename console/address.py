@@ -6,10 +6,11 @@ from typing import Final
 from unicodedata import normalize
 from urllib.parse import SplitResult, urlsplit
 
-SCHEMES: Final = ("socket", "http", "https", "rfc2217", "listen")
+SCHEMES: Final = ("socket", "http", "https", "rfc2217", "listen", "hid")
 LONGEST: Final = 200
 
 _PORT_NAME: Final = re.compile(r"COM[1-9][0-9]{0,2}|/dev/[A-Za-z0-9._/:+-]+", re.IGNORECASE)
+_HID: Final = re.compile(r"hid://([0-9a-f]{4}:[0-9a-f]{4}(/[!-~]+)?|/dev/[a-z0-9]+)", re.IGNORECASE)
 _HOST: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
 _WEB: Final = ("http", "https")
 
@@ -26,6 +27,8 @@ def address_of(typed: str) -> tuple[str, str]:
         return "", "signs"
     if _PORT_NAME.fullmatch(text):
         return (text.upper() if text[0] in "cC" else text), ""
+    if text.lower().startswith("hid:"):
+        return ("hid" + text[3:], "") if _HID.fullmatch(text) else ("", "scheme")
     url = text if "://" in text else f"socket://{text}"
     try:
         parts = urlsplit(url)

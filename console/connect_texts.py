@@ -75,8 +75,8 @@ CONNECT_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "There are blanks or unusable signs in it, or it is too long.",
     ),
     "connect.way.address.scheme": (
-        "先頭は socket://、http://、https://、rfc2217://、listen:// のどれかです。",
-        "It has to begin with socket://, http://, https://, rfc2217:// or listen://.",
+        "先頭は socket://、http://、https://、rfc2217://、listen:// です。HIDボードは hid://16c0:05df の形です。",
+        "It has to begin with socket://, http://, https://, rfc2217:// or listen://, or be like hid://16c0:05df.",
     ),
     "connect.way.address.host": (
         "機器の名前かIPアドレスが正しくありません (例: 192.168.1.20)。",

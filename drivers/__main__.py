@@ -66,7 +66,7 @@ def probe(arguments: argparse.Namespace) -> int:
         raise Environment(
             Code.CONFIG,
             f"no driver family speaks at {arguments.url!r}",
-            "write a serial port (COM3, /dev/ttyUSB0), socket://host:port or http://host:port",
+            "write a serial port (COM3, /dev/ttyUSB0), socket://host:port, http://host:port or hid://16c0:05df",
         )
     answered, told = False, []
     for at, name in enumerate(names, 1):
@@ -145,16 +145,20 @@ def _tapped(arguments: argparse.Namespace, path: Path | None) -> Iterator[Transp
 
 
 def ports(arguments: argparse.Namespace) -> int:
-    """List the serial ports of this computer, who has them open, and what is missing to open them; opens none."""
+    """List the serial ports and HID relay boards of this computer, who has them, and what is missing to open them."""
+    from drivers.ports import hid_boards
     from drivers.ports import ports as found
 
-    there = found()
+    there = found() + hid_boards()
     if arguments.json:
         print(msgspec.json.encode(there).decode())
     elif there:
         print("\n".join(map(str, there)))
     else:
-        print("No serial port found. Plug the adapter in; a machine on the network needs none.", file=sys.stderr)
+        print(
+            "No serial port and no HID relay board found. Plug it in; a machine on the network needs none.",
+            file=sys.stderr,
+        )
     return 0 if there else NOTHING_ANSWERED
 
 
@@ -193,7 +197,7 @@ def parser() -> argparse.ArgumentParser:
     _add_sim(commands.add_parser("sim", help="run a whole simulated lot", description=sim.__doc__))
     _add_probe(commands.add_parser("probe", help="ask what answers at an address", description=probe.__doc__))
     _add_sniff(commands.add_parser("sniff", help="listen to a serial line", description=sniff.__doc__))
-    _add_ports(commands.add_parser("ports", help="list the serial ports", description=ports.__doc__))
+    _add_ports(commands.add_parser("ports", help="list serial ports and HID boards", description=ports.__doc__))
     _add_families(commands.add_parser("families", help="list the kinds of machine", description=families.__doc__))
     _add_record(commands.add_parser("record", help="write down what goes by", description=record.__doc__))
     _add_replay(commands.add_parser("replay", help="show or play a recording", description=replay.__doc__))
@@ -265,7 +269,7 @@ def _add_sim(command: argparse.ArgumentParser) -> None:
 
 
 def _add_probe(command: argparse.ArgumentParser) -> None:
-    command.add_argument("url", help="COM3, /dev/ttyUSB0, socket://host:port or http://host:port")
+    command.add_argument("url", help="COM3, /dev/ttyUSB0, socket://host:port, http://host:port or hid://16c0:05df")
     command.add_argument("--family", help="ask as this family only")
     command.add_argument("--seconds", type=_positive, default=10.0, help="how long each family may try (default 10)")
     command.add_argument("--json", action="store_true", help="for programs; who is asked is told on standard error")

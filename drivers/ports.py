@@ -1,6 +1,7 @@
-"""The serial ports of this computer: what is plugged in, who has it open, and whether we may open it. Opens nothing.
+"""The serial ports and HID relay boards of this computer: what is plugged in, who has it, and whether we may open it.
 
-Opening a port moves its control lines, and some adapters reset what hangs on them; so this looks from the outside.
+Opening a serial port moves its control lines, and some adapters reset what hangs on them; so this looks from the
+outside. Of a HID board that has a number of its own, that is read, which changes nothing.
 """
 
 import os
@@ -12,6 +13,9 @@ from typing import Any, Final
 
 from serial.tools import list_ports
 
+from drivers.hid_port import RULE_FILE, HidDevice, udev_rule
+from drivers.usb_relay.plugged import PluggedBoard, plugged_boards
+
 _BY_ID: Final = Path("/dev/serial/by-id")
 _PROCESSES: Final = Path("/proc")
 _BRIDGE: Final = "bridge"
@@ -19,7 +23,7 @@ _BRIDGE: Final = "bridge"
 
 @dataclass(frozen=True, slots=True)
 class SerialPort:
-    """One port. `url` is what a lot profile takes; `stable` another name of it that survives replugging, if any.
+    """One port, or one HID board. `url` is what a lot profile takes; `stable` another name that survives replugging.
 
     `vid_pid` is empty for ports that are not USB; `held_by` names the program that has it open, as far as may be seen,
     and `by_bridge` says that it is our own bridge; `hint` says what to do where we may not open it, and `group` which
@@ -50,6 +54,26 @@ def ports(found: Iterable[Any] | None = None) -> list[SerialPort]:
     """All ports of this computer, by name; `found` are pyserial's ListPortInfo, asked for if not given."""
     known = list_ports.comports() if found is None else found
     return [_described(one) for one in sorted(known, key=lambda one: str(one.device))]
+
+
+def hid_boards(found: Iterable[HidDevice] | None = None) -> list[SerialPort]:
+    """All HID relay boards of this computer, in the same words; `found` are its HID devices, listed if not given."""
+    return [_board(one) for one in plugged_boards(found)]
+
+
+def _board(one: PluggedBoard) -> SerialPort:
+    device = one.device
+    program, process = _holder(device.path)
+    rule = f"put this line into {RULE_FILE}, then plug it in anew: {udev_rule(device.usb)}"
+    return SerialPort(
+        url=one.url,
+        description=f"{device.name or 'USB relay'}, HID board at {device.path}",
+        vid_pid=device.usb,
+        serial_number=one.number,
+        held_by=f"{program} (process {process})" if process else "",
+        hint=f"this user may not open it: {rule}" if _hint(device.path)[0] else "",
+        by_bridge=program == _BRIDGE,
+    )
 
 
 def _described(one: Any) -> SerialPort:

@@ -141,10 +141,10 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
         "usb_relay": Family(
             module=_usb_relay,
             summary={
-                "ja": "USB リレーボード（LCUS 系・CH340）：応答なし、開閉は別の入力で確認",
-                "en": "USB relay boards (LCUS kind, CH340): no answer, so another device's input has to see the gate",
+                "ja": "USB リレーボード（シリアル・HID）：開閉は分からないので、別の入力で確認",
+                "en": "USB relay boards, serial or HID: they see no gate, so another device's input has to",
             },
-            schemes=frozenset({"", "socket", "rfc2217", "spy"}),
+            schemes=frozenset({"", "socket", "rfc2217", "spy", "hid"}),
         ),
         "osdp": Family(
             module=_osdp,

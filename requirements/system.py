@@ -61,6 +61,10 @@ PEERS = (
     Need("libmodbus", "a Modbus peer that is not ours", (("libmodbus-dev",),), header="modbus/modbus.h"),
     Need("PostgreSQL", "a host's database", (("postgresql",),), file="usr/lib/postgresql/*/bin/postgres"),
     Need("Firebird", "a host's database", (("firebird3.0-server", "firebird4.0-server"),), file="usr/sbin/firebird"),
+    Need("FUSE", "the device node of a simulated HID board", (("fuse3",),), library="libfuse3.so."),
+    Need(
+        "libhidapi", "a HID relay's peer that is not ours", (("libhidapi-hidraw0",),), library="libhidapi-hidraw.so.0"
+    ),
     Need("strace", "power cuts replayed in the tests", (("strace",),), programs=("strace",)),
     Need(
         "a C compiler",

@@ -23,6 +23,7 @@ VIOLATIONS = {
     ],
     "wire-only": [("console/client.py", "import drivers.base"), ("cloud/lots.py", "import drivers.profile")],
     "one-door": [("drivers/modbus_io/driver.py", "import serial"), ("bridge/config.py", "from serial import Serial")],
+    "hid-door": [("drivers/usb_relay/links.py", "import hidraw"), ("bridge/config.py", "import hid")],
     "extra-databases": [
         ("drivers/host_link/driver.py", "import psycopg"),
         ("bridge/app.py", "from firebird.driver import connect"),

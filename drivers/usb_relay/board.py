@@ -10,15 +10,12 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from drivers.transport import Tap, Transport
-from drivers.usb_relay.codec import Ask, HostEar, Switch, encode
-from drivers.usb_relay.options import Options
-from parking.errors import Code, DaikoError, Uncertain
+from drivers.usb_relay.codec import Switch
+from drivers.usb_relay.links import Link
+from parking.errors import DaikoError, Uncertain
 
 log = logging.getLogger(__name__)
 
-OFF_TIMES: Final = 2
-"""Each `off` is written twice: one that follows half an `on` may be swallowed with it."""
 OFF_PATIENCE: Final = 3.0
 """Seconds for which an `off` is tried, beyond any deadline: a relay that stays on holds the gate open."""
 PAUSE: Final = 0.05
@@ -27,14 +24,11 @@ PAUSE: Final = 0.05
 class Board:
     """One board on its port. For one thread at a time."""
 
-    def __init__(self, url: str, options: Options, relays: Iterable[int], timeout: float, recorder: Tap | None) -> None:
-        """`relays` are ours, numbered from 1; `timeout` is how long (seconds) an answer is waited for."""
-        self._transport = Transport(url, options.line, recorder)
-        self._answers = options.answers
+    def __init__(self, link: Link, tells: bool, relays: Iterable[int], timeout: float) -> None:
+        """`relays` are ours, numbered from 1; if the board `tells`, its answer is awaited for `timeout` seconds."""
+        self._link, self._tells = link, tells
         self._relays = tuple(sorted(set(relays)))
         self._timeout = timeout
-        self._wire_time = options.line.seconds_per_char * len(encode(Switch(1, False)))
-        self._ear = HostEar()
         self._off_since_opened = False
         self._told_on: set[int] = set()
 
@@ -46,13 +40,13 @@ class Board:
         may be on because of us.
         """
         try:
-            self._transport.drain()
-            if not (self._off_since_opened and self._transport.is_open):
+            self._link.drain()
+            if not (self._off_since_opened and self._link.is_open):
                 self._all_off(deadline)
-            elif off_again and not self._answers:
+            elif off_again and not self._tells:
                 for relay in set(self._relays) - self._told_on:
-                    self._transport.write(encode(Switch(relay, False)), deadline)
-            return self._ask(deadline) if self._answers else {relay: relay in self._told_on for relay in self._relays}
+                    self._link.tell(Switch(relay, False), deadline)
+            return self._ask(deadline) if self._tells else {relay: relay in self._told_on for relay in self._relays}
         except DaikoError as error:
             if not self._told_on:
                 raise
@@ -60,10 +54,10 @@ class Board:
             raise type(error)(error.code, f"{worry}: {error.detail}", error.remedy) from error
 
     def on(self, relay: int, deadline: float) -> None:
-        """Tell a relay `on`, once. Raises as Transport.write does."""
+        """Tell a relay `on`, once. Raises as Link.tell does."""
         self._told_on.add(relay)
         try:
-            self._transport.write(encode(Switch(relay, True)), deadline)
+            self._link.tell(Switch(relay, True), deadline)
         except Uncertain:
             raise
         except DaikoError:
@@ -76,11 +70,11 @@ class Board:
         Tries for OFF_PATIENCE seconds, opening the port anew if need be. Never raises a DaikoError.
         """
         end = time.monotonic() + OFF_PATIENCE
-        self._off_since_opened = self._off_since_opened and self._transport.is_open
+        self._off_since_opened = self._off_since_opened and self._link.is_open
         while trouble := self._off_once(relay, end):
             self._off_since_opened = False  # the port may be another one by now
             if time.monotonic() + PAUSE >= end:
-                log.error("%s: relay %d MAY STILL BE ON: %s", self._transport.url, relay, trouble)
+                log.error("%s: relay %d MAY STILL BE ON: %s", self._link.url, relay, trouble)
                 return trouble
             time.sleep(PAUSE)
         return ""
@@ -98,28 +92,28 @@ class Board:
     def close(self) -> None:
         """Give the port back; idempotent."""
         self._off_since_opened = False
-        self._transport.close()
+        self._link.close()
 
     def _all_off(self, deadline: float) -> None:
         for relay in self._relays:
             self._write_off(relay, deadline)
         if self._told_on:
-            log.warning("%s: the port was opened anew, all relays were told off", self._transport.url)
+            log.warning("%s: the port was opened anew, all relays were told off", self._link.url)
         self._told_on.clear()
         self._off_since_opened = True
 
     def _write_off(self, relay: int, deadline: float) -> None:
-        for _ in range(OFF_TIMES):
-            self._transport.write(encode(Switch(relay, False)), deadline)
+        for _ in range(self._link.off_times):
+            self._link.tell(Switch(relay, False), deadline)
 
     def _off_once(self, relay: int, end: float) -> str:
         try:
             self._write_off(relay, end)
-            time.sleep(OFF_TIMES * self._wire_time)
-            self._transport.drain()  # a line that broke may have taken the bytes all the same
-            if not self._transport.is_open:
+            time.sleep(self._link.crossing)
+            self._link.drain()  # a line that broke may have taken the bytes all the same
+            if not self._link.is_open:
                 return "the line broke"
-            if self._answers and self._ask(time.monotonic() + self._timeout)[relay]:
+            if self._tells and self._ask(time.monotonic() + self._timeout)[relay]:
                 return "the board says that it is on"
         except DaikoError as error:
             return error.detail
@@ -128,13 +122,4 @@ class Board:
 
     def _ask(self, deadline: float) -> dict[int, bool]:
         """How our relays stand, by the board; asking changes nothing. Raises NotSent, Environment or Uncertain."""
-        self._transport.drain()
-        self._ear.reset()
-        self._transport.write(encode(Ask()), deadline)
-        found: dict[int, bool] = {}
-        limit = min(deadline, time.monotonic() + self._timeout)
-        while chunk := self._transport.read_some(limit):
-            found |= {word.relay: word.on for word in self._ear.feed(chunk)}
-            if found.keys() >= set(self._relays):
-                return found
-        raise Uncertain(Code.NO_REPLY, f"{self._transport.url}: the board does not say how its relays stand")
+        return self._link.ask(self._relays, min(deadline, time.monotonic() + self._timeout))

@@ -1,12 +1,16 @@
-r"""What crosses the serial line of a USB relay board of the LCUS kind, both directions, sans-I/O.
+r"""What a USB relay board of the LCUS kind and we say to each other, both directions, sans-I/O.
 
     A0 <relay> <00 off | 01 on> <sum of the three, low byte>      to the board, which says nothing
-    FF                                                            to boards that can: how do your relays stand?
+    FF                                                            to serial boards that can: how do your relays stand?
+    A0 0F 02 B1                                                   the same to HID boards
     CH1:ON \r\n CH2:OFF \r\n …                  their answer, one line a relay
 
+On a serial line these are bytes in a row; HID boards take each frame as an output report without a number, and answer
+in input reports, filled up with zeros, which are passed over.
+
 Sources: the maker's page of the LC Technology USB switches (LCUS-1 to -8); for question and answer the driver
-jumpstarter-driver-noyito-relay 0.9.0. Toggles, which some boards know, are not spoken here, nor is relay 0F, which
-some boards take for all of them. `feed` skips garbage, keeps a bounded rest, and no bytes make it raise.
+jumpstarter-driver-noyito-relay 0.9.0. Toggles, which some boards know, are not spoken here, nor is a level for relay
+0F, which some boards take for all of them. `feed` skips garbage, keeps a bounded rest, and no bytes make it raise.
 """
 
 import re
@@ -18,6 +22,7 @@ from parking.errors import Bug
 
 START: Final = 0xA0
 ASK: Final = b"\xff"
+ASK_FRAME: Final = b"\xa0\x0f\x02\xb1"
 SIZE: Final = 4
 RELAYS: Final = 8
 """The biggest board has so many; they are numbered from 1."""
@@ -37,7 +42,9 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """The board is asked how its relays stand."""
+    """The board is asked how its relays stand; `frame` says by which of the two questions."""
+
+    frame: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ class Stands:
 def encode(word: Switch | Ask | Stands) -> bytes:
     """The exact bytes. Raises Bug for a relay that no board has."""
     if isinstance(word, Ask):
-        return ASK
+        return ASK_FRAME if word.frame else ASK
     if not 1 <= word.relay <= RELAYS:
         raise Bug(f"no board has a relay {word.relay}")
     if isinstance(word, Stands):
@@ -84,7 +91,7 @@ class BoardEar:
             word = _word(raw[at : at + SIZE])
             if word is not None:
                 found.append(word)
-            at += SIZE if isinstance(word, Switch) else 1
+            at += 1 if word is None else len(encode(word))
         self._buffer.take(at)
         return found
 
@@ -92,6 +99,8 @@ class BoardEar:
 def _word(raw: bytes) -> Switch | Ask | None:
     if raw[:1] == ASK:
         return Ask()
+    if raw == ASK_FRAME:
+        return Ask(frame=True)
     whole = len(raw) == SIZE and raw[0] == START and raw[2] in (0, 1) and sum(raw[:3]) & 0xFF == raw[3]
     return Switch(raw[1], bool(raw[2])) if whole and 1 <= raw[1] <= RELAYS else None
 
@@ -104,6 +113,7 @@ class HostEar:
 
     def feed(self, data: bytes) -> list[Stands]:
         """Take bytes in; return the lines that are complete now and say how a relay stands."""
+        data = data.replace(b"\0", b"")  # an input report is filled up, wherever a line is cut
         found: list[Stands] = []
         for start in range(0, len(data), MOST // 2):
             self._buffer.extend(data[start : start + MOST // 2])
@@ -118,7 +128,7 @@ class HostEar:
 
 
 def _stands(line: bytes) -> Stands | None:
-    match = _LINE.fullmatch(line.strip(b"\0 "))
+    match = _LINE.fullmatch(line.strip(b" "))
     if match is None or not 1 <= int(match[1]) <= RELAYS:
         return None
     return Stands(int(match[1]), match[2] == b"ON")

@@ -1,4 +1,4 @@
-"""The driver of USB relay boards of the LCUS kind: exits, and nothing else. The board proves little or nothing.
+"""The driver of USB relay boards: exits, and nothing else. A board proves little or nothing.
 
 A release is `on`, a pause and `off`, timed here. It is not crash-safe: a bridge that dies in between leaves the relay
 on, and the gate held open, until it runs again (board.py). `on` is written once and never again; `off` changes nothing
@@ -9,13 +9,11 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final
 
 from drivers.base import (
     Applied,
     Capabilities,
     ExitState,
-    Finding,
     Outcome,
     Refused,
     ReleaseOrder,
@@ -25,18 +23,18 @@ from drivers.base import (
 )
 from drivers.line_settings import LineSettings
 from drivers.profile import DeviceTable, ExitTable
-from drivers.transport import Tap, Transport
+from drivers.transport import Tap
 from drivers.usb_relay.board import Board
-from drivers.usb_relay.codec import Ask, HostEar, Switch, encode
-from drivers.usb_relay.options import Options, options_of
+from drivers.usb_relay.codec import Switch
+from drivers.usb_relay.links import link_of
+from drivers.usb_relay.options import options_of
+from drivers.usb_relay.probing import probe as probe
 from parking.desk import Position
 from parking.errors import Code, NotSent
 from parking.errors import Uncertain as UncertainError
 from parking.outcome import Evidence, EvidenceKind, Level
 
 log = logging.getLogger(__name__)
-
-PROBE_TIMEOUT: Final = 0.4
 
 
 class UsbRelay:
@@ -47,9 +45,10 @@ class UsbRelay:
         own = [exit_ for exit_ in exits if exit_.device == device.id]
         self._options = options = options_of(device, own)
         relays = [exit_.channel + 1 for exit_ in own]
-        self._board = Board(device.url, options, relays, device.timeout_seconds, recorder)
+        self._link = link_of(device, options, recorder)
+        self._board = Board(self._link, options.tells, relays, device.timeout_seconds)
         self.capabilities = Capabilities(
-            roles=Role.EXIT, release_level=Level.LINK_ACKED if options.answers else Level.SENT
+            roles=Role.EXIT, release_level=Level.LINK_ACKED if options.tells else Level.SENT
         )
 
     def close(self) -> None:
@@ -80,7 +79,7 @@ class UsbRelay:
             raise NotSent(Code.DEVICE_UNAVAILABLE, f"no time left for a pulse of {pulse} s")
         if self._stands(target, order):
             return Refused(Code.CONFLICT, f"relay {relay} of {target.exit} is on: the exit is held open")
-        order.intend(encode(Switch(relay, True)) + encode(Switch(relay, False)), None)
+        order.intend(self._link.encode(Switch(relay, True)) + self._link.encode(Switch(relay, False)), None)
         doubt, seen, stuck = "", None, ""
         try:
             doubt = self._on(relay, order)
@@ -98,7 +97,7 @@ class UsbRelay:
         """Switch on and leave it on. Ends by itself where the port is opened anew. Raises as `release` does."""
         relay = target.channel + 1
         self._stands(target, order)
-        order.intend(encode(Switch(relay, True)), None)
+        order.intend(self._link.encode(Switch(relay, True)), None)
         doubt = self._on(relay, order)
         return self._verdict(target, doubt, "", self._seen(relay, order.deadline))
 
@@ -106,8 +105,8 @@ class UsbRelay:
         """Switch off, which gives closing back to the controller. Raises as `release` does."""
         relay = target.channel + 1
         self._stands(target, order)
-        order.intend(encode(Switch(relay, False)), None)
-        return self._verdict(target, "", self._board.off(relay), True if self._options.answers else None)
+        order.intend(self._link.encode(Switch(relay, False)), None)
+        return self._verdict(target, "", self._board.off(relay), True if self._options.tells else None)
 
     def _stands(self, target: Target, order: ReleaseOrder) -> bool:
         """Whether the relay is on, as far as that is known. A doubt is none yet: nothing but `off` was written."""
@@ -127,7 +126,7 @@ class UsbRelay:
 
     def _seen(self, relay: int, deadline: float) -> bool | None:
         """Whether the board says that the relay is on; None where boards say nothing, or this one does not."""
-        return self._board.says(relay, deadline) if self._options.answers else None
+        return self._board.says(relay, deadline) if self._options.tells else None
 
     def _verdict(self, target: Target, doubt: str, stuck: str, seen: bool | None) -> Outcome:
         """`stuck`: why the relay may still be on; `seen`: whether the board said what it was told."""
@@ -136,37 +135,13 @@ class UsbRelay:
             return Uncertain(f"{name}: the relay may still be on, the exit held open: {stuck}", Code.LINK_DOWN)
         if doubt:
             return Uncertain(f"{name}: {doubt}", Code.LINK_DOWN)
-        if not self._options.answers:
+        if not self._options.tells:
             return Applied(Level.SENT, ())
         if seen:
             return Applied(Level.LINK_ACKED, (Evidence(EvidenceKind.ECHO, f"the board said how {name} stood"),))
         if seen is False:
             return Uncertain(f"{name}: told on, and the board said off", Code.CONTRADICTION)
         return Uncertain(f"{name}: told on, and the board did not answer")
-
-
-def probe(url: str, deadline: float) -> Finding:
-    """Ask how the relays stand, which changes nothing; plain boards never answer. `deadline` is monotonic seconds.
-
-    Raises Environment if the port cannot be opened.
-    """
-    ear, port = HostEar(), Transport(url, Options().line)
-    found: dict[int, bool] = {}
-    try:
-        port.write(encode(Ask()), deadline)
-        limit = min(deadline, time.monotonic() + PROBE_TIMEOUT)
-        while chunk := port.read_some(limit):
-            found |= {word.relay: word.on for word in ear.feed(chunk)}
-    except (NotSent, UncertainError) as error:
-        return Finding(answered=False, identity=error.detail)
-    finally:
-        port.close()
-    if not found:
-        return Finding(answered=False, identity="nothing answered; plain boards never do")
-    on = ", ".join(str(relay) for relay, stands in sorted(found.items()) if stands) or "none"
-    return Finding(
-        True, f"USB relay board, {len(found)} relays, on: {on}", (f"relays = {max(found)}", "answers = true")
-    )
 
 
 def create(

@@ -1,4 +1,4 @@
-"""The board at the other end, on a pty paced like a real line, and the gate that hangs on its relays.
+"""The board at the other end, on a pty paced like a real line or as a HID device, and the gate on its relays.
 
 Used by simulated lots only. A relay that closes opens its exit once; one that stays closed holds it open. A board lives
 on its USB cable: unplugged, its relays fall, unless it has power of its own. Faults are switched while it runs.
@@ -10,13 +10,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from drivers.profile import DeviceTable, ExitTable
 from drivers.pseudo_terminal import PseudoTerminal
 from drivers.simlot.world import World
-from drivers.usb_relay.codec import SIZE, Ask, BoardEar, Stands, Switch, encode
-from drivers.usb_relay.options import Options, options_of
+from drivers.usb_relay.codec import Ask, BoardEar, Stands, Switch, encode
+from drivers.usb_relay.options import BoardProfile, Options, options_of
 
 TICK: Final = 0.02
 """Seconds after which a switched fault is noticed on an idle line."""
@@ -58,6 +58,11 @@ class Relays:
         self._exits = {exit_.channel + 1: exit_.id for exit_ in exits}
         self._closed: dict[int, float] = {}
         self._holding: set[int] = set()
+
+    @property
+    def on(self) -> frozenset[int]:
+        """Those whose contact is closed."""
+        return frozenset(self._closed)
 
     def hear(self, word: Switch | Ask) -> bytes:
         """Do what it is told; what it says to that."""
@@ -132,7 +137,7 @@ class _Line(threading.Thread):
             return
         heard_at = time.monotonic()
         for word in self._ear.feed(self._line.read()):
-            heard_at += self._char * (SIZE if isinstance(word, Switch) else 1)
+            heard_at += self._char * len(encode(word))
             time.sleep(max(0.0, heard_at - time.monotonic()))
             said = self._relays.hear(word)
             if self._faults.unplugged:
@@ -142,13 +147,28 @@ class _Line(threading.Thread):
                 self._line.write(said)
 
 
+class Line(Protocol):
+    """What serves a board: a thread, until `ended` is set."""
+
+    ended: threading.Event
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A board that runs: where it is reached, and its faults."""
+    """A board that runs: where it is reached, its faults and its relays."""
 
     url: str
     faults: Faults
-    line: _Line
+    line: Line
+    relays: Relays
 
     def stop(self) -> None:
         """End it; idempotent."""
@@ -159,9 +179,20 @@ class Served:
 def serve(
     world: World, device: DeviceTable, exits: Sequence[ExitTable], run_dir: Path, faults: Faults | None = None
 ) -> Served:
-    """Start a board on a pty at `run_dir`/<device id>. `exits` may be all of the lot. Raises Environment(CONFIG)."""
+    """Start a board: on a pty at `run_dir`/<device id>, or as a device node below that. `exits` may be all of the lot.
+
+    Raises Environment(CONFIG), also where a HID board cannot be simulated; the text says what is missing.
+    """
     own = [exit_ for exit_ in exits if exit_.device == device.id]
     options, faults = options_of(device, own), faults or Faults()
-    line = _Line(run_dir / device.id, Relays(world, options, own, faults), options, faults)
+    path, relays = run_dir / device.id, Relays(world, options, own, faults)
+    if options.profile is BoardProfile.LCUS:
+        line: Line = _Line(path, relays, options, faults)
+        url = str(path)
+    else:
+        from drivers.usb_relay.simhid import HidLine  # Linux only, and needs more than this program brings
+
+        line = HidLine(path, relays, options, faults)
+        url = line.url
     line.start()
-    return Served(str(run_dir / device.id), faults, line)
+    return Served(url, faults, line, relays)

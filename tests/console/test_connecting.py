@@ -83,6 +83,9 @@ def listed(*ports: PortRow) -> State:
         ("com3", "COM3"),
         ("COM12", "COM12"),
         ("/dev/ttyUSB0", "/dev/ttyUSB0"),
+        ("HID://16c0:05DF", "hid://16c0:05DF"),
+        ("hid://16c0:05df/6QHXB", "hid://16c0:05df/6QHXB"),
+        ("hid:///dev/hidraw3", "hid:///dev/hidraw3"),
         ("/dev/serial/by-id/usb-FTDI_FT232R-if00-port0", "/dev/serial/by-id/usb-FTDI_FT232R-if00-port0"),
     ],
 )
@@ -100,6 +103,8 @@ def test_an_address_is_taken_as_it_was_meant(typed, url):
         ("socket://" + "a" * LONGEST + ":1", "signs"),
         ("ftp://host:21", "scheme"),
         ("spy:///dev/ttyUSB0", "scheme"),
+        ("hid://16c0:5df", "scheme"),
+        ("hid:///etc/passwd", "scheme"),
         ("192.168.1:502", "host"),
         ("300.1.1.1:502", "host"),
         ("socket://:502", "host"),

@@ -73,6 +73,8 @@ def seeds(target: str) -> list[bytes]:
     cctalk = tomllib.loads((VECTORS / "cctalk_coin" / "frames.toml").read_text(encoding="utf-8"))["frame"]
     boards = tomllib.loads((VECTORS / "usb_relay" / "frames.toml").read_text(encoding="utf-8"))
     usb = [bytes.fromhex(one["hex"]) for one in boards["command"]] + [one["text"].encode() for one in boards["answer"]]
+    hid = tomllib.loads((VECTORS / "usb_relay" / "reports.toml").read_text(encoding="utf-8"))
+    reports = [bytes.fromhex(one["hex"]) for kind in ("told", "shown", "never", "question") for one in hid[kind]]
     signed = tomllib.loads((VECTORS / "completion.toml").read_text(encoding="utf-8"))["completion"]
     packed = [
         bytes.fromhex("".join(part for _, part in one["fields"]).replace(" ", "") + one["signature"]) for one in signed
@@ -93,7 +95,7 @@ def seeds(target: str) -> list[bytes]:
     return {
         "modbus": [b"\x02\x05\x08\xff" + frame for frame in modbus],
         "zvt": [b"\x02\x05\x08\xff" + frame for frame in zvt],
-        "usb_relay": [b"\x02\x05\x08\xff" + raw for raw in usb],
+        "usb_relay": [*(b"\x02\x05\x08\xff" + raw for raw in usb), *reports],
         "cctalk": [b"\x02\x05\x08\xff" + bytes.fromhex(frame["hex"]) for frame in cctalk],
         "framing": [b"\x02\x05\x08\xff" + frame for frame in modbus],
         "host_link": [json.dumps(message["json"]).encode() for message in host],

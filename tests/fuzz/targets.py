@@ -41,6 +41,7 @@ from drivers.osdp.pd import Identity
 from drivers.osdp.secure import Keys, Session
 from drivers.profile import load as load_profile
 from drivers.usb_relay import codec as usb_codec
+from drivers.usb_relay import reports as usb_reports
 from drivers.zvt_terminal import codec as zvt_codec
 from drivers.zvt_terminal.fields import fields as zvt_fields
 from parking import commands, completion, desk, reports, wire
@@ -102,7 +103,11 @@ def cctalk(data: bytes) -> None:
 
 
 def usb_relay(data: bytes) -> None:
-    """A board's ear and ours, in pieces; what is understood can be said again."""
+    """A board's ear and ours, in pieces, and HID reports; what is understood can be said again."""
+    for read in (usb_reports.told, usb_reports.shown):
+        for report in (data, data[: usb_reports.SIZE]):
+            if (said := read(report)) is not None:
+                assert read(usb_reports.encode(said)) == said
     for fresh in (usb_codec.BoardEar, usb_codec.HostEar):
         ear = fresh()
         for piece in split(data):

@@ -18,12 +18,16 @@ LOTS = Path(__file__).parents[2] / "seeds" / "lots"
 def hurried(name, folder, **times):
     """A copy of a seed lot's profile with other times; its tariff beside it.
 
-    `options` are added to the device's; `url` takes the place of its own, where there is one device.
+    `options` are added to the device's; `url` takes the place of its own, where there is one device. `instead` are
+    texts of the profile and others in their place.
     """
     text = (LOTS / f"{name}.toml").read_text()
     if url := times.pop("url", None):
         text, found = re.subn(r'(?m)^url = "[^"]*"', f'url = "{url}"', text)
         assert found == 1, name
+    for old, new in times.pop("instead", {}).items():
+        assert text.count(old) == 1, (name, old)
+        text = text.replace(old, new)
     more = "".join(f"{key} = {value}\n" for key, value in times.pop("options", {}).items())
     text = text.replace("[device.options]\n", f"[device.options]\n{more}")
     for key, seconds in times.items():

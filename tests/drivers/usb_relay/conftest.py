@@ -1,6 +1,7 @@
-"""A board on a pty, the gates that hang on it, and our driver at the other end."""
+"""A board on a pty or a HID device node, the gates that hang on it, and our driver at the other end."""
 
 import contextlib
+import os
 import threading
 import time
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from drivers.base import ReleaseOrder, Target
 from drivers.profile import DeviceTable, ExitTable
 from drivers.usb_relay import driver, sim
 from parking.desk import ExitKind
+from parking.errors import Environment
 
 PULSE = 0.06
 
@@ -61,12 +63,20 @@ def exits(count=2):
     )
 
 
+def serve(gates, device, run_dir):
+    """A board. Where no file system may be mounted a HID board cannot be simulated, and the test is skipped."""
+    try:
+        return sim.serve(gates, device, exits(), run_dir)
+    except Environment as error:
+        pytest.skip(str(error))
+
+
 class Rig:
     """One board, its gates, and a driver."""
 
     def __init__(self, run_dir, **options):
         self.gates, self.tape, self.intents = Gates(), Tape(), []
-        self.served = sim.serve(self.gates, table(**options), exits(), run_dir)
+        self.served = serve(self.gates, table(**options), run_dir)
         self.faults = self.served.faults
         self.device = msgspec.structs.replace(table(**options), url=self.served.url)
         self.driver = self.made()
@@ -92,7 +102,10 @@ class Rig:
 
     def is_on(self, relay=1):
         """Whether a relay is closed, by the board itself."""
-        return relay in self.served.line._relays._closed
+        return relay in self.served.relays.on
+
+    def is_plugged(self):
+        return os.path.lexists(self.served.url.removeprefix("hid://"))
 
     def until(self, check, seconds=3.0):
         end = time.monotonic() + seconds

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from drivers.usb_relay import reports
 from drivers.usb_relay.codec import MOST, RELAYS, Ask, BoardEar, HostEar, Stands, Switch, encode
 from parking.errors import Bug
 
-VECTORS = tomllib.loads((Path(__file__).parents[2] / "vectors" / "usb_relay" / "frames.toml").read_text("utf-8"))
+FOLDER = Path(__file__).parents[2] / "vectors" / "usb_relay"
+VECTORS = tomllib.loads((FOLDER / "frames.toml").read_text("utf-8"))
+REPORTS = tomllib.loads((FOLDER / "reports.toml").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("vector", VECTORS["command"], ids=lambda vector: vector["name"])
@@ -29,6 +32,61 @@ def test_a_golden_answer_is_heard(vector):
 def test_a_question_is_one_byte():
     assert encode(Ask()) == b"\xff"
     assert BoardEar().feed(b"\xff") == [Ask()]
+
+
+@pytest.mark.parametrize("vector", REPORTS["question"], ids=lambda vector: vector["name"])
+def test_a_golden_question_to_a_hid_board_is_encoded_and_heard(vector):
+    raw = bytes.fromhex(vector["hex"])
+    assert encode(Ask(frame=True)) == raw
+    assert BoardEar().feed(raw + bytes(4)) == [Ask(frame=True)]
+
+
+@pytest.mark.parametrize("size", [8, 64])
+def test_an_answer_in_reports_that_are_filled_up_with_zeros_is_heard(size):
+    said = b"".join(encode(Stands(relay, relay % 2 == 0)) for relay in range(1, RELAYS + 1))
+    ear = HostEar()
+    cuts = [said[at : at + size - 1].ljust(size, b"\0") for at in range(0, len(said), size - 1)]
+    heard = [word for report in cuts for word in ear.feed(report)]
+    assert heard == [Stands(relay, relay % 2 == 0) for relay in range(1, RELAYS + 1)]
+
+
+class TestFeatureReport:
+    @pytest.mark.parametrize("vector", REPORTS["told"], ids=lambda vector: vector["name"])
+    def test_that_is_golden_tells_a_level(self, vector):
+        raw, word = bytes.fromhex(vector["hex"]), Switch(vector["relay"], vector["on"])
+        assert reports.encode(word) == raw
+        assert reports.told(raw) == word
+
+    @pytest.mark.parametrize("vector", REPORTS["shown"], ids=lambda vector: vector["name"])
+    def test_that_is_golden_shows_number_and_relays(self, vector):
+        raw, shown = bytes.fromhex(vector["hex"]), reports.Shown(vector["number"], frozenset(vector["on"]))
+        assert reports.shown(raw) == shown
+        assert reports.encode(shown) == raw
+
+    @pytest.mark.parametrize("vector", REPORTS["never"], ids=lambda vector: vector["name"])
+    def test_that_is_never_written_is_no_level_of_one_relay(self, vector):
+        assert reports.told(bytes.fromhex(vector["hex"])) is None
+
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            b"",
+            b"ABCDE\0\0",  # a byte too short
+            b"\0ABCDE\0\x01",  # the report number was not taken off
+            b"ABCDEF\0\x01",
+            b"AB DE\0\0\x01",
+            b"\0\0\0\0\0\0\0\x01",
+            b"AB\0DE\0\0\x01",
+            b"\xff\x01\0\0\0\0\0\x01",
+        ],
+    )
+    def test_of_something_else_shows_nothing(self, raw):
+        assert reports.shown(raw) is None
+
+    @pytest.mark.parametrize("relay", [0, RELAYS + 1])
+    def test_is_not_written_for_a_relay_that_no_board_has(self, relay):
+        with pytest.raises(Bug):
+            reports.encode(Switch(relay, True))
 
 
 def test_everything_is_heard_byte_by_byte_as_well():

@@ -1,6 +1,5 @@
 """What the driver promises: one `on` per order, an `off` behind each whatever happens, and no proof that is none."""
 
-import os
 import re
 import signal
 import subprocess
@@ -77,7 +76,7 @@ class TestRelease:
     def test_to_an_unplugged_board_is_certainly_not_sent(self, rig):
         lot = rig()
         lot.faults.unplugged = True
-        lot.until(lambda: not os.path.lexists(lot.served.url))
+        lot.until(lambda: not lot.is_plugged())
         with pytest.raises(errors.Environment) as caught:
             lot.release()
         assert (caught.value.code, caught.value.remedy != "", lot.intents) == (Code.PORT_MISSING, True, [])
@@ -98,7 +97,7 @@ class TestOff:
         with pytest.raises(errors.Environment, match="relay 1 may be on"):
             lot.read()
         lot.faults.unplugged = False
-        lot.until(lambda: os.path.lexists(lot.served.url))
+        lot.until(lot.is_plugged)
         assert not lot.read().held
         lot.until(lambda: not lot.is_on())
         assert len(lot.gates.releases) == act
@@ -190,11 +189,11 @@ class TestHold:
         lot.driver.hold_open(lot.target(), lot.order())
         lot.until(lot.is_on)
         lot.faults.unplugged = True
-        lot.until(lambda: not os.path.lexists(lot.served.url))
+        lot.until(lambda: not lot.is_plugged())
         with pytest.raises((errors.Environment, errors.Uncertain), match="relay 1 may be on"):
             lot.read()
         lot.faults.unplugged = False
-        lot.until(lambda: os.path.lexists(lot.served.url))
+        lot.until(lot.is_plugged)
         assert not lot.read().held
         lot.until(lambda: not lot.is_on())
 
@@ -253,7 +252,7 @@ class TestBoardThatAnswers:
     def test_tells_what_somebody_else_switched(self, rig):
         lot = rig(answers=True)
         lot.read()
-        lot.served.line._relays._switch(1, True)
+        lot.served.relays._switch(1, True)
         assert lot.read().held
         assert lot.release().code is Code.CONFLICT
 
