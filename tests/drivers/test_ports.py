@@ -11,9 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from drivers.decode import decoder
 from drivers.ports import ports
 from drivers.recorder import Direction, Recorder, read_back
-from drivers.replay import LONGEST, play
+from drivers.replay import LONGEST, play, said_by
 from drivers.transport import Transport
 
 ROOT = Path(__file__).parents[2]
@@ -110,7 +111,7 @@ def test_one_side_is_played_in_its_own_time_and_no_more_than_that_side(line, rec
         chunks[0],
         *(one.__class__(one.at, at, one.direction, one.data) for one, at in zip(chunks[1:], (1, 99), strict=True)),
     ]
-    played = list(play(slow, transport, Direction.RX, speed=2.0, pause=slept.append))
+    played = list(play(said_by(Direction.RX, slow, decoder("raw")), transport, speed=2.0, pause=slept.append))
     transport.close()
     assert [one.data for one in played] == [b"ans", b"wer"]
     assert os.read(near, 100) == b"answer"
