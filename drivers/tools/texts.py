@@ -22,12 +22,12 @@ TEXTS: Final[Mapping[str, Words]] = MappingProxyType(
         "ports.forbidden": Words("    このユーザーには開く権限がありません", "    this user may not open it"),
         # probe
         "probe.asking": Words(
-            "[{at}/{of}] {family}（{summary}）に問い合わせます（最長{seconds:g}秒）",
-            "[{at}/{of}] asking {family} ({summary}), for {seconds:g} s at most",
+            "[{at}/{of}] {family} に問い合わせます（最長{seconds:g}秒）: {summary}",
+            "[{at}/{of}] asking {family}, for {seconds:g} s at most: {summary}",
         ),
         "probe.listening": Words(
-            "[{at}/{of}] {family}（{summary}）の線を聞きます（最長{seconds:g}秒）。今、精算機で支払いを始めてください",
-            "[{at}/{of}] listening for {family} ({summary}), for {seconds:g} s at most: begin a payment now",
+            "[{at}/{of}] {family} の線を聞きます（最長{seconds:g}秒）。今、精算機で支払いを始めてください: {summary}",
+            "[{at}/{of}] listening for {family}, for {seconds:g} s at most; begin a payment now: {summary}",
         ),
         "probe.no_answer": Words("{family}: 応答なし（{detail}）", "{family}: no answer ({detail})"),
         "probe.found": Words("{family}: 見つかりました: {identity}", "{family}: {identity}"),
@@ -115,8 +115,8 @@ REMARKS: Final[Mapping[str, str]] = MappingProxyType(
             "第1管理サーバー。応答しますが、鍵（api_key）がないか、違います"
         ),
         "first management server (host link), its table of stays": "第1管理サーバーの在場表",
-        'profile: "relay_board" moves gates, "lock_plate" moves plates, "input_board" only sees': (
-            'profile: ゲートのリレーは "relay_board"、ロック板は "lock_plate"、入力だけの基板は "input_board"'
+        'profile: "input_board" only sees; "relay_board" moves gates, "lock_plate" moves plates': (
+            'profile: "input_board" は見るだけ。ゲートのリレーは "relay_board"、ロック板は "lock_plate"'
         ),
     }
 )
