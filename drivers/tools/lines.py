@@ -59,9 +59,9 @@ class Watch:
         self._since = time.monotonic()
         if silent:
             self._tell(self._say("line.silent", seconds=SIGN_OF_LIFE))
-        elif news or self.decoded:
-            self._tell(news) if news else None
-        else:
+        elif news:
+            self._tell(news)
+        elif not self.decoded:
             self.complain()
 
     def complain(self) -> None:

@@ -70,7 +70,7 @@ def add_sim(command: argparse.ArgumentParser) -> None:
         type=_mishap,
         default=[],
         metavar="DEVICE.FAULT[=N]",
-        help="a mishap from the start, like gate.silent or pay.late_success_ms=500; repeatable",
+        help="a mishap from the start, like gate.silent or pay.late_success_ms=500 (see --list-faults); repeatable",
     )
     command.add_argument(
         "--list-faults", action="store_true", help="list the mishaps of each family, or of a profile's"
