@@ -42,7 +42,7 @@ class Module(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """A kind of legacy machine. `schemes` are those of the URLs it can be reached by, "" for a serial port's name.
 
@@ -52,8 +52,8 @@ class Family:
 
     module: Callable[[], Module]
     summary: Mapping[str, str]
-    schemes: frozenset[str]
     listens: bool = False
+    schemes: frozenset[str]
 
 
 def _cctalk_coin() -> Module:

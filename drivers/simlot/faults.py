@@ -41,7 +41,7 @@ def names(faults: Any) -> list[str]:
 
 def explained(family: str) -> str:
     """The mishaps of a family, and what its simulator says of them."""
-    return "\n\n".join(f"  {', '.join(names(kind))}\n\n{_indented(kind)}" for kind in FAULTS[family])
+    return "\n\n".join(f"  {', '.join(names(kind))}\n\n{_indented(kind)}" for kind in FAULTS.get(family, ()))
 
 
 def _indented(kind: type[Any]) -> str:
