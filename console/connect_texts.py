@@ -28,11 +28,25 @@ CONNECT_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "connect.use.held": ("使用中", "in use"),
     "connect.use.bridge": ("ブリッジが使用中", "the bridge has it"),
     "connect.use.forbidden": ("使用権限なし", "no right to it"),
-    "connect.network": ("ネットワーク上の機器(&A)", "An &address on the network"),
+    "connect.network": ("ネットワーク・データベース・フォルダー(&A)", "An &address: network, database or folder"),
     "connect.address": ("アドレス", "Address"),
     "connect.address_hint": (
         "例: 192.168.1.20:502 (TCP)、http://192.168.1.30 (管理サーバ)",
         "such as 192.168.1.20:502 (TCP), http://192.168.1.30 (a server)",
+    ),
+    "connect.address_kinds": (
+        (
+            "TCPの機器・シリアルサーバ: 192.168.1.20:502、rfc2217://192.168.1.20:4001\n"
+            "このパソコンへ接続してくる機器 (決済端末の線): listen://0.0.0.0:20007\n"
+            "管理サーバ: http://192.168.1.30、postgresql://user@192.168.1.30/lot、firebird://user@192.168.1.30/lot、"
+            "sqlite:///srv/host/lot.db、folder:///srv/handover"
+        ),
+        (
+            "A machine or serial server on TCP: 192.168.1.20:502, rfc2217://192.168.1.20:4001\n"
+            "A machine that dials this PC (card terminal's line): listen://0.0.0.0:20007\n"
+            "A management server: http://192.168.1.30, postgresql://user@192.168.1.30/lot, "
+            "firebird://user@192.168.1.30/lot, sqlite:///srv/host/lot.db, folder:///srv/handover"
+        ),
     ),
     "connect.ready": ("調べる相手: {url}", "To be asked: {url}"),
     "connect.asked": ("調べた相手: {url}", "Asked: {url}"),
@@ -75,8 +89,26 @@ CONNECT_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "There are blanks or unusable signs in it, or it is too long.",
     ),
     "connect.way.address.scheme": (
-        "先頭は socket://、http://、https://、rfc2217://、listen:// です。HIDボードは hid://16c0:05df の形です。",
-        "It has to begin with socket://, http://, https://, rfc2217:// or listen://, or be like hid://16c0:05df.",
+        (
+            "先頭は socket://、rfc2217://、listen://、http://、https://、postgresql://、firebird://、sqlite://、"
+            "folder:// のどれかです。HIDボードは hid://16c0:05df の形です。"
+        ),
+        (
+            "It has to begin with socket://, rfc2217://, listen://, http://, https://, postgresql://, firebird://, "
+            "sqlite:// or folder://, or to be like hid://16c0:05df."
+        ),
+    ),
+    "connect.way.address.path": (
+        "ファイルかフォルダーの場所が要ります (例: sqlite:///srv/host/lot.db、folder:///srv/in)。空白は %20 です。",
+        "It has to name a file or folder (such as sqlite:///srv/host/lot.db, folder:///C:/handover); a blank is %20.",
+    ),
+    "connect.way.address.database": (
+        "末尾に「/」とデータベース名が要ります (例: postgresql://user@192.168.1.30/lot)。",
+        "It has to end with a slash and the database's name (such as postgresql://user@192.168.1.30/lot).",
+    ),
+    "connect.way.address.password": (
+        "パスワードはアドレスに書かず、設定ファイルの [device.options] に書きます。",
+        "No password in the address: it stands under [device.options] in the lot's profile.",
     ),
     "connect.way.address.host": (
         "機器の名前かIPアドレスが正しくありません (例: 192.168.1.20)。",
@@ -87,8 +119,8 @@ CONNECT_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "It has to end with a colon and a port number from 1 to 65535 (such as 192.168.1.20:502).",
     ),
     "connect.way.address.extra": (
-        "アドレスとポート番号だけを書いてください。ユーザー名・パス・「?」「#」は使えません。",
-        "Write the address and the port number alone: no user name, path, ? or #.",
+        "余分なものがあります。「?」「#」は使えません。ユーザー名とパスが使えるのはデータベースだけです。",
+        "There is more than an address: no ? or #; a user name and a path only for databases.",
     ),
     # asking
     "connect.probe": ("何が応答するかを調べます", "Ask what answers there"),
@@ -126,7 +158,8 @@ CONNECT_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         (
             "このあと:\n"
             "1. 駐車場の設定ファイル (lot.toml など) に貼り付けます。機器の名前 id は変更できます。\n"
-            "2. docs/lot-profile.md を見て、機器の種類ごとの項目と、役割 [roles] または出口 [[exit]] を書き加えます。\n"
+            "2. {options} を書き加えます。機器の役割 [roles] または出口 [[exit]] も書きます "
+            "(docs/lot-profile.md「Options of each family」)。\n"
             "3. 模擬機で、故障時の動きを確かめます:  python -m drivers conform --profile lot.toml\n"
             "4. ブリッジを止め、出口が見える所で、実際に動かして確かめます:  "
             "python -m drivers commission --profile lot.toml"
@@ -134,24 +167,54 @@ CONNECT_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         (
             "What comes next:\n"
             "1. Paste it into the lot's profile (lot.toml). The device's name, its id, is yours to change.\n"
-            "2. Add what that kind of machine needs, and its part in [roles] or [[exit]]: docs/lot-profile.md.\n"
+            "2. Add {options}, and its part in [roles] or [[exit]] "
+            "(docs/lot-profile.md, “Options of each family”).\n"
             "3. Try all that can go wrong, with a simulated lot:  python -m drivers conform --profile lot.toml\n"
             "4. Then for real, with the bridge stopped and the exits in sight:  python -m drivers commission --profile "
             "lot.toml"
         ),
     ),
+    "connect.options.modbus_io": (
+        "profile (relay_board・lock_plate・input_board) と、出口の channel・入力の位置 (open_base など)",
+        "profile (relay_board, lock_plate or input_board), channels, and where the inputs are (open_base …)",
+    ),
+    "connect.options.host_link": (
+        "HTTP なら facility と api_key、データベースなら password または password_file",
+        "facility and api_key over HTTP, password or password_file for a database",
+    ),
+    "connect.options.zvt_terminal": (
+        "desk (精算機の番号)、必要なら tid と password",
+        "desk (the station's number), where wanted tid and password",
+    ),
+    "connect.options.mdb_cashless": (
+        "desk (精算機の番号)、金額が合わなければ decimals と scale",
+        "desk (the station's number), where amounts are off decimals and scale",
+    ),
+    "connect.options.cctalk_coin": (
+        "desk (精算機の番号)、coins または bills (金種の並び)、step_yen",
+        "desk (the station's number), coins or bills (in the station's order), step_yen",
+    ),
+    "connect.options.usb_relay": (
+        "relays (リレーの数)、pulse_ms、出口を見る別の機器 (seen_by)",
+        "relays (how many), pulse_ms, and which device sees the exit (seen_by)",
+    ),
+    "connect.options.osdp": (
+        "mode、鍵 (scbk または key_file)、リーダーとして働くなら facility と card",
+        "mode, the key (scbk or key_file), and as a reader facility and card",
+    ),
+    "connect.options.other": ("機器の種類ごとの項目", "what that kind of machine needs"),
     "connect.check": (
         (
             "確かめること:\n"
-            "・機器の電源、ケーブル、アドレスとポート番号\n"
-            "・機器のユニット番号 (通常は1) と通信速度 (9600 または 19200)\n"
+            "・機器の電源、ケーブル、アドレスとポート番号 (ファイルならその場所と権限)\n"
+            "・シリアル機器のユニット番号 (通常は1) と通信速度 (9600 または 19200)\n"
             "・決済端末・硬貨の線は聞くだけです。調べている間に、精算機で支払いを始めてください\n"
             "・応答を返さないUSBリレーもあります。その場合は設定ファイルに直接書きます"
         ),
         (
             "What to check:\n"
-            "· the machine's power and cable, the address and port number\n"
-            "· that its unit number (usually 1) and speed (9600 or 19200) are usual ones\n"
+            "· the machine's power and cable, the address and port number (of a file: its place and your right to it)\n"
+            "· on serial lines, that its unit number (usually 1) and speed (9600 or 19200) are usual ones\n"
             "· lines of card terminals and coins are only listened to: begin a payment at the pay station meanwhile\n"
             "· some USB relay boards never answer: write those into the profile by hand"
         ),

@@ -37,6 +37,7 @@ class PortsPage(ConnectPage):
         self.table = QTableWidget(0, len(COLUMNS))
         self.port_note, self.address_note = label(wrap=True), label(wrap=True)
         self.address = QLineEdit(maxLength=LONGEST)
+        self.address_kinds = label("quiet", wrap=True)
         self._lay_out()
         self._say()
         self.by_port.clicked.connect(lambda: bench.take(Turn(by_address=False)))
@@ -76,6 +77,7 @@ class PortsPage(ConnectPage):
         self.column.addSpacing(8)
         self.column.addWidget(self.by_address)
         self.column.addWidget(self.address)
+        self.column.addWidget(self.address_kinds)
         self.column.addWidget(self.address_note)
 
     def _say(self) -> None:
@@ -84,6 +86,7 @@ class PortsPage(ConnectPage):
         self.by_address.setText(phrases("connect.network"))
         self.refresh.setText(phrases("connect.refresh"))
         self.address.setPlaceholderText(phrases("connect.address_hint"))
+        self.address_kinds.setText(phrases("connect.address_kinds"))
         self.table.setHorizontalHeaderLabels([phrases(f"connect.column.{key}") for key in COLUMNS])
         name(self.by_port, plain(phrases("connect.ports")))
         name(self.by_address, plain(phrases("connect.network")))

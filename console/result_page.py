@@ -10,6 +10,8 @@ from console.connecting import Stop
 from console.parts import across, button, label, name
 from console.ports_page import plain
 from console.profile_lines import profile_lines
+from console.texts import TEXTS
+from console.toolbox import FindingRow
 from console.workbench import Workbench
 from parking.errors import one_line
 
@@ -67,8 +69,15 @@ class ResultPage(ConnectPage):
         self.caption.setText(phrases("connect.lines" if found else "connect.told"))
         name(self.lines, plain(self.caption.text()))
         self.copied.setText("")
-        self.steps.setText(phrases("connect.steps" if found else "connect.check"))
+        self.steps.setText(
+            phrases("connect.steps", options=self._options(found)) if found else phrases("connect.check")
+        )
         name(self.steps, self.steps.text())
+
+    def _options(self, found: FindingRow) -> str:
+        """Which options that kind of machine needs."""
+        key = f"connect.options.{found.family}"
+        return self.phrases(key if key in TEXTS else "connect.options.other")
 
     def cleanupPage(self) -> None:  # noqa: N802 - Qt's name
         """Trying again forgets the answer."""

@@ -40,15 +40,6 @@ class SerialPort:
     by_bridge: bool = False
     group: str = ""
 
-    def __str__(self) -> str:
-        """A few lines for people."""
-        usb = " ".join(part for part in (self.vid_pid, self.serial_number) if part)
-        lines = [f"{self.url}  {self.description}" + (f"  [{usb}]" if usb else "")]
-        lines += [f"    better write  {self.stable}"] if self.stable else []
-        lines += [f"    in use by  {self.held_by}"] if self.held_by else []
-        lines += [f"    {self.hint}"] if self.hint else []
-        return "\n".join(lines)
-
 
 def ports(found: Iterable[Any] | None = None) -> list[SerialPort]:
     """All ports of this computer, by name; `found` are pyserial's ListPortInfo, asked for if not given."""

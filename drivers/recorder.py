@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import msgspec
 
@@ -25,6 +25,8 @@ class Direction(StrEnum):
 
     TX = "tx"
     RX = "rx"
+    LINE = "line"
+    """Overheard on a line that both sides share: it may be either's."""
 
 
 class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,6 +43,18 @@ class Chunk(msgspec.Struct, frozen=True):
     seconds: float
     direction: Direction
     data: bytes
+
+
+class Masking(Protocol):
+    """Blacks out secrets in one direction of a stream."""
+
+    def __call__(self, data: bytes) -> bytes:
+        """The bytes that may be written down now."""
+        ...
+
+    def rest(self) -> bytes:
+        """What was held back."""
+        ...
 
 
 class Mask:
@@ -76,15 +90,26 @@ class Mask:
 class Recorder:
     """Appends to a file; may be shared by threads. A full disk ends the recording, never the traffic."""
 
-    def __init__(self, path: Path, clock: Callable[[], datetime], secrets: Sequence[bytes] = ()) -> None:
-        """`clock` returns aware UTC. Raises Environment(DISK) if the file cannot be opened."""
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], datetime],
+        secrets: Sequence[bytes] = (),
+        masking: Callable[[], Masking] | None = None,
+    ) -> None:
+        """`clock` returns aware UTC; `masking` makes what blacks out, where that is not `secrets` alone.
+
+        Raises Environment(DISK) if the file cannot be opened.
+        """
         try:
             self._file: IO[bytes] | None = path.open("ab", buffering=0)
         except OSError as error:
             raise Environment(Code.DISK, f"{path}: {error.strerror}", "check the folder and its permissions") from error
         self._clock = clock
         self._began = time.monotonic()
-        self._masks = {direction: Mask(secrets) for direction in Direction}
+        self._masks: dict[Direction, Masking] = {
+            direction: Mask(secrets) if masking is None else masking() for direction in Direction
+        }
         self._lock = threading.Lock()
 
     def note(self, direction: Direction, data: bytes) -> None:
@@ -92,11 +117,16 @@ class Recorder:
         with self._lock:
             self._write(direction, self._masks[direction](data))
 
-    def close(self) -> None:
-        """Write down what was held back and close the file; idempotent."""
+    def silence(self) -> None:
+        """Write down what was held back: the line is quiet, so that it is no beginning of anything."""
         with self._lock:
             for direction, mask in self._masks.items():
                 self._write(direction, mask.rest())
+
+    def close(self) -> None:
+        """Write down what was held back and close the file; idempotent."""
+        self.silence()
+        with self._lock:
             if self._file is not None:
                 self._file.close()
                 self._file = None
@@ -134,3 +164,20 @@ def read_back(path: Path) -> Iterator[Chunk]:
                 log.warning("%s: the last line is cut short", path)
                 return
             raise BadMessage(Code.BAD_MESSAGE, f"{path}, line {number}: {error}") from error
+
+
+def check_free(path: Path, append: bool) -> None:
+    """Raises Environment(DISK) unless a recording may go there: into a new file, or (`append`) behind a whole one."""
+    if not path.exists():
+        return
+    if not append:
+        remedy = "name another file; --append goes on with a recording"
+        raise Environment(Code.DISK, f"{path} is there already", remedy)
+    try:
+        last = path.read_bytes()[-1:]
+        for _ in read_back(path):
+            pass
+    except (BadMessage, OSError) as error:
+        raise Environment(Code.DISK, f"{path} is no recording", "name another file") from error
+    if last not in (b"", b"\n"):
+        raise Environment(Code.DISK, f"{path}: its last line is cut short", "name another file")

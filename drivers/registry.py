@@ -42,15 +42,17 @@ class Module(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """A kind of legacy machine. `schemes` are those of the URLs it can be reached by, "" for a serial port's name.
 
-    `module` imports its code: a bridge carries in memory only what its lot has.
+    `listens`: its probe says nothing, so that the machine has to speak meanwhile. `module` imports its
+    code: a bridge carries in memory only what its lot has.
     """
 
     module: Callable[[], Module]
     summary: Mapping[str, str]
+    listens: bool = False
     schemes: frozenset[str]
 
 
@@ -121,6 +123,7 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 "en": "ZVT payment terminal of a pay station, over TCP or a serial line",
             },
             schemes=frozenset({"", "listen", "socket", "rfc2217", "spy"}),
+            listens=True,
         ),
         "mdb_cashless": Family(
             module=_mdb_cashless,
@@ -137,6 +140,7 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 "en": "Coin acceptor or bill validator of a pay station on ccTalk: payments are credited as its money",
             },
             schemes=frozenset({"", "socket", "rfc2217", "spy"}),
+            listens=True,
         ),
         "usb_relay": Family(
             module=_usb_relay,

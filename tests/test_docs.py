@@ -10,6 +10,9 @@ import msgspec
 import pytest
 
 from drivers import profile
+from drivers.decode import DECODERS
+from drivers.registry import FAMILIES
+from drivers.simlot.faults import FAULTS, names
 from parking.errors import Code
 
 ROOT = Path(__file__).parents[1]
@@ -229,3 +232,38 @@ def test_a_program_of_the_documents_knows_its_command_line(command: tuple[str, .
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage: ")
+
+
+# --- the installer's tools --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["installers-tools.md", "installers-tools.ja.md"])
+def test_the_tools_have_a_page_in_each_language_that_names_them_all(name: str) -> None:
+    text = text_of("docs", name)
+    tools = re.findall(r"^\| \d+ \| `(\w+)", text, re.MULTILINE)
+    done = subprocess.run([sys.executable, "-m", "drivers", "--help"], cwd=ROOT, capture_output=True, encoding="utf-8")
+    known = re.findall(r"^ {4}(\w+) {2,}[a-z]", done.stdout, re.MULTILINE)
+    assert len(known) == 10
+    assert {*tools, "families"} == set(known)
+    assert [codec for codec in DECODERS if f"`{codec}`" not in text] == []
+    assert text_of("README.ja.md" if ".ja." in name else "README.md").count(f"(docs/{name})")
+
+
+def test_the_page_of_the_tools_lists_every_mishap() -> None:
+    rows = dict.fromkeys(FAULTS, "")
+    for family, said in re.findall(
+        r"^\| `(\w+)`[^|]*\| (`.*) \|$", text_of("docs", "installers-tools.md"), re.MULTILINE
+    ):
+        rows[family] += said
+    for family, kinds in FAULTS.items():
+        assert set(re.findall(r"`([\w=]+)`", rows[family])) == {name for kind in kinds for name in names(kind)}
+
+
+def test_the_options_of_each_family_stand_in_the_page_of_the_profile_and_in_its_readme() -> None:
+    section = text_of("docs", "lot-profile.md").partition("### Options of each family")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| \[`(\w+)`\]\S*([^|]*)\|([^|]*)\|([^|]*)\|", section, re.MULTILINE)
+    assert {row[0] for row in rows} == set(FAMILIES)
+    for family, _, needed, often in rows:
+        readme = text_of("drivers", family, "README.md")
+        options = re.findall(r"`([a-z_]+)`", needed + often)
+        assert [option for option in options if not re.search(rf"\b{option}\b", readme)] == [], family

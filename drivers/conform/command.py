@@ -21,7 +21,7 @@ from drivers.conform.run import run
 from drivers.conform.simulated import Simulated
 from drivers.conform.subject import Lot, subjects
 from drivers.conform.trial import trials
-from drivers.conform.words import system_language
+from drivers.language import LANGUAGES, system_language
 from parking.errors import Code, Environment
 
 COMMISSION: Final = """
@@ -170,4 +170,4 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="", metavar="ID", help="only this device of it")
     command.add_argument("--report", type=Path, metavar="FILE", help="write a sheet to sign (.html), or .json")
     spoken = system_language()
-    command.add_argument("--lang", choices=("ja", "en"), default=spoken, help=f"of questions and sheet ({spoken})")
+    command.add_argument("--lang", choices=LANGUAGES, default=spoken, help=f"of questions and sheet ({spoken})")

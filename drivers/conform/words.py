@@ -1,38 +1,19 @@
 """What the suite says, in the languages of those who read its sheet. Texts of drivers and machines stay as they are."""
 
-import locale
-import os
 from collections.abc import Mapping
 from typing import Final
 
-import msgspec
-
 from drivers.base import Applied, CannotTell, Cash, Nobody, Ours, Outcome, Refused, Testimony, Uncertain
+from drivers.language import Words
 from parking.errors import DaikoError, NotSent
 from parking.outcome import Level
 
-
-class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One statement in Japanese and in English."""
-
-    ja: str
-    en: str
-
-    def of(self, language: str) -> str:
-        """In one of them."""
-        return self.ja if language == "ja" else self.en
+__all__ = ["LEVELS", "Words", "as_is", "told", "witnessed"]
 
 
 def as_is(text: str) -> Words:
     """What a driver or a machine says, which has one language."""
     return Words(text, text)
-
-
-def system_language() -> str:
-    """Japanese where the system speaks it, English elsewhere."""
-    named = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))  # Windows has none of them
-    spoken = next(filter(None, named), None) or locale.getlocale()[0] or ""
-    return "ja" if spoken.lower().startswith("ja") else "en"
 
 
 LEVELS: Final[Mapping[Level, Words]] = {

@@ -139,6 +139,10 @@ def probe(url: str, deadline: float) -> base.Finding:
     if problem is None:
         return base.Finding(False, "", (f"{url}: something else answers there: HTTP {reply.status}",))
     hints = ('family = "host_link"', f'url = "{line.url}"', "facility and api_key: ask the host's operator")
+    if problem.code == codec.ProblemCode.BAD_KEY:  # as it has to be: none was given
+        return base.Finding(
+            True, "first management server (host link); it answers, but the key is missing or wrong", hints
+        )
     return base.Finding(True, f"first management server (host link), {problem.code}", hints)
 
 

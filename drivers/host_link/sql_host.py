@@ -198,5 +198,5 @@ def probe(url: str, deadline: float) -> base.Finding:
         return base.Finding(answered, "a database that wants a password" if answered else "", (str(error),))
     except DaikoError as error:
         return base.Finding(False, "", (str(error),))
-    hints = ('family = "host_link"', f'url = "{database.url}"')
+    hints = ('family = "host_link"', f'url = "{url}"')  # with the user, which the database's own name leaves out
     return base.Finding(True, "first management server (host link), its table of stays", hints)

@@ -358,9 +358,10 @@ def probe(url: str, deadline: float) -> Finding:
 def _finding(tcp: bool, framing: Framing, settings: LineSettings, reply: Reply) -> Finding:
     how = f"Modbus {framing.value.upper()}, unit 1" + ("" if tcp else f", {settings}")
     said = f"; answers {reply}" if isinstance(reply, Failure) else ""
-    hints = [f'framing = "{framing.value}"', "unit = 1"]
+    hints = ['profile = "input_board"', f'framing = "{framing.value}"', "unit = 1"]
     if not tcp:
         hints += [f"baud = {settings.baud}", f'parity = "{settings.parity}"']
+    hints.append('profile: "input_board" only sees; "relay_board" moves gates, "lock_plate" moves plates')
     return Finding(answered=True, identity=how + said, hints=tuple(hints))
 
 

@@ -11,7 +11,6 @@ own programs:
 """
 
 import contextlib
-import dataclasses
 import logging
 import os
 import threading
@@ -31,6 +30,7 @@ from drivers.mdb_cashless import sim as mdb_cashless
 from drivers.modbus_io import sim as modbus_io
 from drivers.osdp import sim as osdp
 from drivers.profile import DeviceTable, ExitTable, LotProfile
+from drivers.simlot.faults import switches
 from drivers.simlot.http import JsonServer, Request, Response
 from drivers.simlot.world import World
 from drivers.usb_relay import sim as usb_relay
@@ -294,13 +294,13 @@ class SimHost:
     def _clear_faults(self, request: Request) -> object:
         _read(request, Nothing)
         for served in self._served.values():
-            for name, (default, _) in _switches(served.faults).items():
-                setattr(served.faults, name, default)
+            for name, at_rest in switches(served.faults).items():
+                setattr(served.faults, name, at_rest)
         return self._faults()
 
     def _faults(self) -> dict[str, dict[str, bool | int]]:
         return {
-            device: {name: now for name, (_, now) in _switches(served.faults).items()}
+            device: {name: getattr(served.faults, name) for name in switches(served.faults)}
             for device, served in self._served.items()
         }
 
@@ -333,21 +333,12 @@ def _read(request: Request, kind: type[P]) -> P:
         raise BadMessage(Code.BAD_MESSAGE, f"{urlsplit(request.target).path}: {error}") from error
 
 
-def _switches(faults: Any) -> dict[str, tuple[bool | int, bool | int]]:
-    """The faults of a device with their default and present value."""
-    return {
-        one.name: (one.default, getattr(faults, one.name))
-        for one in dataclasses.fields(faults)
-        if isinstance(one.default, bool | int)
-    }
-
-
 def _set_fault(faults: Any, name: str, value: bool | int) -> None:
-    known = _switches(faults)
+    known = switches(faults)
     if name not in known:
         raise Refused(Code.NOT_FOUND, f"no fault {name!r} here", f"one of {', '.join(known)}")
-    if type(known[name][0]) is not type(value):
-        wanted = "a `value`" if type(known[name][0]) is int else "`on`, not a `value`"
+    if type(known[name]) is not type(value):
+        wanted = "a `value`" if type(known[name]) is int else "`on`, not a `value`"
         raise BadMessage(Code.BAD_MESSAGE, f"the fault {name!r} takes {wanted}")
     setattr(faults, name, value)
 

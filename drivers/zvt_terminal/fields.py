@@ -3,7 +3,7 @@
 Source: PA00P015, chapter "Summary of utilised BMPs"; lengths `Fx Fy` are decimal digits in the low halves.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from enum import IntEnum
 from typing import Final
 
@@ -152,6 +152,20 @@ def fields(data: bytes) -> dict[int, bytes]:
         found.setdefault(bmp, data[span[0] : span[1]])
         at = span[1]
     return found
+
+
+def blackened(data: bytes, hidden: Set[int]) -> bytes:
+    """A data block whose fields `hidden` are zero, as is all behind a field that is not known: it may be any."""
+    shown, at = bytearray(len(data)), 0
+    while at < len(data):
+        bmp = data[at]
+        span = _span(data, at + 1, bmp)
+        if span is None or span[1] > len(data):
+            break
+        start, end = span
+        shown[at : end if bmp not in hidden else start] = data[at : end if bmp not in hidden else start]
+        at = end
+    return bytes(shown)
 
 
 def _span(data: bytes, at: int, bmp: int) -> tuple[int, int] | None:

@@ -23,7 +23,7 @@ from console.i18n import Language
 from console.toolbox import Failure
 from console.workbench import ToolRun, Workbench
 from drivers.profile import DeviceTable
-from drivers.registry import families_for
+from drivers.registry import FAMILIES, families_for
 from drivers.transport import Transport
 from parking.commands import OperatorRole, SignedIn
 
@@ -39,6 +39,12 @@ pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
 def lot(tmp_path_factory):
     """The addresses of a simulated lot's machines, and its run folder."""
     yield from simulated("gated-host", tmp_path_factory.mktemp("lot"))
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """The same of a lot whose host is reached by its tables."""
+    yield from simulated("gated-sql", tmp_path)
 
 
 @pytest.fixture
@@ -143,13 +149,28 @@ def test_a_machine_is_found_by_its_address_with_the_lines_for_the_profile(wizard
     assert "ロック板コントローラー" in page.identity.text()
     (table,) = tomllib.loads(page.lines.toPlainText())["device"]
     device = msgspec.convert(table, DeviceTable)
-    assert (device.family, device.url, device.options) == ("modbus_io", lot["gate"], {"framing": "tcp", "unit": 1})
+    assert (device.family, device.url, device.options) == (
+        "modbus_io",
+        lot["gate"],
+        {"profile": "input_board", "framing": "tcp", "unit": 1},
+    )
+    FAMILIES[device.family].module().line(device)  # what is pasted loads, and moves nothing yet
+    assert "relay_board" in page.steps.text()
     assert "commission --profile" in page.steps.text()
     qtbot.keyClick(wizard.focusWidget(), Qt.Key.Key_Return)  # one Enter too many copies, and closes nothing
     assert wizard.currentPage() is page
     assert QGuiApplication.clipboard().text() == page.lines.toPlainText()
     assert page.copied.text() == "コピーしました。"
     assert lot["history"].read_bytes() == before  # asking has moved nothing
+
+
+def test_a_hosts_tables_are_found_by_their_file(wizard, tables, qtbot):
+    aim(wizard, qtbot, tables["host"])
+    ask(wizard, qtbot)
+    assert "[host_link]" in wizard.probe.kinds.itemText(1)
+    (table,) = tomllib.loads(wizard.outcome.lines.toPlainText())["device"]
+    assert (table["family"], table["url"]) == ("host_link", tables["host"])
+    assert "password_file" in wizard.outcome.steps.text()
 
 
 def test_a_server_is_found_as_the_one_kind_that_is_asked_for(wizard, lot, qtbot):

@@ -80,6 +80,13 @@ def listed(*ports: PortRow) -> State:
         ("https://host.example:8443/base", "https://host.example:8443/base"),
         ("rfc2217://10.0.0.5:4001", "rfc2217://10.0.0.5:4001"),
         ("listen://0.0.0.0:22000", "listen://0.0.0.0:22000"),
+        ("sqlite:///srv/host/lot.db", "sqlite:///srv/host/lot.db"),
+        ("SQLite:///C:/host/lot.db", "sqlite:///C:/host/lot.db"),
+        ("folder:///srv/引継ぎ２", "folder:///srv/引継ぎ２"),
+        ("folder://server/share/lot", "folder://server/share/lot"),
+        ("postgresql://user@10.0.0.9/lot", "postgresql://user@10.0.0.9/lot"),
+        ("postgresql://user@10.0.0.9:5433/lot", "postgresql://user@10.0.0.9:5433/lot"),
+        ("firebird://user@host.lan//srv/lot.fdb", "firebird://user@host.lan//srv/lot.fdb"),
         ("com3", "COM3"),
         ("COM12", "COM12"),
         ("/dev/ttyUSB0", "/dev/ttyUSB0"),
@@ -120,6 +127,16 @@ def test_an_address_is_taken_as_it_was_meant(typed, url):
         ("socket://192.168.1.20:502?logging=debug", "extra"),
         ("http://user:secret@192.168.1.30", "extra"),
         ("http://192.168.1.30/?q=1", "extra"),
+        ("sqlite://", "path"),
+        ("folder:///", "path"),
+        ("folder://ser$er/share", "path"),
+        ("sqlite:///srv/lot.db?mode=ro", "extra"),
+        ("folder:///srv/hand over", "signs"),
+        ("postgresql://user@10.0.0.9", "database"),
+        ("postgresql:///lot", "host"),
+        ("firebird://user:secret@10.0.0.9/lot", "password"),
+        ("postgresql://user@10.0.0.9:0/lot", "port"),
+        ("postgresql://10.0.0.9/lot?sslmode=off", "extra"),
     ],
 )
 def test_what_is_no_address_is_told_by_its_mistake(typed, problem):
@@ -136,7 +153,17 @@ def test_no_typed_text_becomes_an_option_or_a_second_word(typed):
 
 
 def test_some_family_speaks_by_every_scheme_that_may_be_typed():
-    assert set(SCHEMES) <= {scheme for known in FAMILIES.values() for scheme in known.schemes}
+    assert set(SCHEMES) == {scheme for known in FAMILIES.values() for scheme in known.schemes} - {"", "spy"}
+    for language in range(2):
+        explained = TEXTS["connect.address_kinds"][language] + TEXTS["connect.way.address.scheme"][language]
+        assert [scheme for scheme in SCHEMES if f"{scheme}://" not in explained] == []
+
+
+def test_the_options_of_every_family_are_told_when_it_was_found():
+    assert {key.removeprefix("connect.options.") for key in TEXTS if key.startswith("connect.options.")} == {
+        *FAMILIES,
+        "other",
+    }
 
 
 # --- what the tools say ---------------------------------------------------------------------------------------------

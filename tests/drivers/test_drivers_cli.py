@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 import tty
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,16 +20,20 @@ from typing import Any
 import pytest
 import requests
 
+from drivers.profile import DeviceTable
 from drivers.pseudo_terminal import PseudoTerminal
 from drivers.registry import FAMILIES, families_for
+from drivers.simlot.faults import FAULTS
+from drivers.tools.texts import REMARKS, TEXTS
 
 ROOT = Path(__file__).parents[2]
 SEEDS = ROOT / "seeds" / "lots"
+ENGLISH = os.environ | {"LC_ALL": "C.UTF-8"}
 
 
 def drivers(*words: object, seconds: float = 15) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "drivers", *map(str, words)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False)
+    return subprocess.run(command, cwd=ROOT, env=ENGLISH, capture_output=True, text=True, timeout=seconds, check=False)
 
 
 class Sim:
@@ -187,8 +193,9 @@ def test_a_probe_finds_both_machines_of_a_gated_lot(start: Callable[..., Sim]) -
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith(f"{family}: ")
         found = dict(line.split(": ", 1) for line in done.stdout.splitlines() if not line.startswith(" "))
-        assert found.pop(family) != "no answer"
-        assert set(found.values()) <= {"no answer"}
+        assert not found.pop(family).startswith("no answer")
+        assert all(told.startswith("no answer") for told in found.values())
+        assert FAMILIES[family].summary["en"] in done.stderr
 
 
 def test_a_probe_finds_the_plates_on_their_line_and_leaves_them_alone(plates_sim: Sim) -> None:
@@ -206,7 +213,9 @@ def test_a_probe_of_nothing_says_so_and_what_to_do(scheme: str) -> None:
         done = drivers("probe", f"{scheme}://127.0.0.1:{reserved.getsockname()[1]}", "--seconds", "2")
     assert done.returncode == 1
     assert "no answer" in done.stdout
-    assert "Check power, cable and address" in done.stderr
+    advice = {"http": "Check that it runs, the address and port number", "socket": "network cable, address and port"}
+    assert advice[scheme] in done.stderr
+    assert ("unit" in done.stderr) is (scheme == "socket")
 
 
 def test_a_probe_for_programs_is_one_list_and_tells_meanwhile_who_is_asked(start: Callable[..., Sim]) -> None:
@@ -214,7 +223,8 @@ def test_a_probe_for_programs_is_one_list_and_tells_meanwhile_who_is_asked(start
     done = drivers("probe", urls["gate"], "--json")
     (found,) = json.loads(done.stdout)
     assert (done.returncode, found["family"], found["answered"]) == (0, "modbus_io", True)
-    assert (found["identity"], found["hints"]) == ("Modbus TCP, unit 1", ['framing = "tcp"', "unit = 1"])
+    assert found["identity"] == "Modbus TCP, unit 1"
+    assert found["hints"][:-1] == ['profile = "input_board"', 'framing = "tcp"', "unit = 1"]
     assert done.stderr == f"asking modbus_io 1/{len(families_for(urls['gate']))}\n"
 
 
@@ -250,13 +260,13 @@ def test_sniff_shows_both_directions_and_writes_nothing(tmp_path: Path) -> None:
         question, answer = bytes.fromhex("010100000008 3dcc"), bytes.fromhex("01010101 9048")
         pulse = bytes.fromhex("010502000007 8db0")
         end = time.monotonic() + 10
-        while not any("Read(" in line for line in lines) and time.monotonic() < end:
+        while not any("read coils" in line for line in lines) and time.monotonic() < end:
             os.write(near, question)  # until the sniffer has opened the port
             time.sleep(0.3)
         for piece in (answer, pulse, pulse[:3], pulse[3:], b"\x99\x98\x97"):
             os.write(near, piece)
             time.sleep(0.05)
-        while not any(line.rstrip().endswith("?") for line in lines) and time.monotonic() < end:
+        while not any("?" in line for line in lines) and time.monotonic() < end:
             time.sleep(0.05)
         assert select.select([near], [], [], 0)[0] == []  # not one byte came back
     finally:
@@ -267,11 +277,11 @@ def test_sniff_shows_both_directions_and_writes_nothing(tmp_path: Path) -> None:
         os.close(near)
         os.close(far)
     text = "".join(lines)
-    assert "01 01 00 00 00 08 3d cc  unit 1 > Read(" in text
-    assert "01 01 01 01 90 48  unit 1 < Bits(" in text
-    assert text.count("01 05 02 00 00 07 8d b0  unit 1 > WriteOne(") == 1
-    assert text.count("01 05 02 00 00 07 8d b0  unit 1 < WriteOne(") == 1
-    assert "99 98 97  ?" in text
+    assert "> unit 1: read coils 0-7  [01 01 00 00 00 08 3d cc]" in text
+    assert "< unit 1: coils from the first asked for: 1 0 0 0 0 0 0 0  [01 01 01 01 90 48]" in text
+    assert text.count("> unit 1: write coil 512 = 7  [01 05 02 00 00 07 8d b0]") == 1
+    assert text.count("< unit 1: written: coil 512 = 7  [01 05 02 00 00 07 8d b0]") == 1
+    assert "?  [99 98 97]" in text
     recorded = b"".join(
         bytes.fromhex(json.loads(line)["hex"]) for line in (tmp_path / "wire.jsonl").read_text().splitlines()
     )
@@ -342,6 +352,117 @@ def test_help_names_every_command_and_family() -> None:
         assert word in done.stdout
 
 
+@pytest.mark.parametrize(
+    "name", ["sim", "ports", "families", "probe", "sniff", "record", "replay", "conform", "commission", "new"]
+)
+def test_the_help_of_a_command_is_for_people(name: str) -> None:
+    told = drivers(name, "--help").stdout
+    for word in ("str(object", "Raises", "Environment", "deadline"):
+        assert word not in told
+
+
+def test_the_help_of_the_probe_lists_the_addresses_of_each_family() -> None:
+    told = drivers("probe", "--help").stdout
+    for name in FAMILIES:
+        assert name in told
+    for scheme in {scheme for known in FAMILIES.values() for scheme in known.schemes if scheme}:
+        assert f"{scheme}://" in told
+
+
+# --- languages --------------------------------------------------------------------------------------------------------
+
+
+def test_the_tools_speak_the_systems_language_or_the_one_that_is_named() -> None:
+    command = [sys.executable, "-m", "drivers", "families"]
+    for locale, more, text in (
+        ("ja_JP.UTF-8", (), "ロック板コントローラー"),
+        ("ja_JP.UTF-8", ("--lang", "en"), "lock-plate controllers"),
+        ("C.UTF-8", (), "lock-plate controllers"),
+        ("C.UTF-8", ("--lang", "ja"), "ロック板コントローラー"),
+    ):
+        env = os.environ | {"LC_ALL": locale, "PYTHONUTF8": "1"}
+        done = subprocess.run([*command, *more], cwd=ROOT, env=env, capture_output=True, encoding="utf-8", check=True)
+        assert text in done.stdout
+
+
+def test_a_host_that_wants_a_key_is_told_as_one_that_answers(start: Callable[..., Sim]) -> None:
+    url = start("gated-host").run_file["urls"]["host"]
+    english, japanese = (drivers("probe", url, "--lang", language) for language in ("en", "ja"))
+    assert english.stdout.startswith("host_link: first management server (host link); it answers, but the key is ")
+    assert "bad-key" not in english.stdout
+    assert japanese.stdout.startswith("host_link: 見つかりました: 第1管理サーバー。応答しますが、鍵")
+    assert "facility と api_key" in japanese.stdout
+    assert "に問い合わせます" in japanese.stderr
+
+
+def test_a_machine_that_has_to_speak_first_is_waited_for_in_plain_words() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        url = f"listen://127.0.0.1:{reserved.getsockname()[1]}"
+    done = drivers("probe", url, "--seconds", "0.3")
+    assert done.returncode == 1
+    assert "[1/1] listening for zvt_terminal" in done.stderr
+    assert "for 0.3 s at most; begin a payment now" in done.stderr
+    assert "which address and port of this PC it dials" in done.stderr
+
+
+@pytest.mark.parametrize("url", ["sqlite:///nowhere/lot.db", "folder:///nowhere/handover"])
+def test_a_path_without_a_host_has_no_baud_rate(url: str) -> None:
+    done = drivers("probe", url, "--seconds", "1")
+    assert done.returncode == 1
+    assert "Check the path" in done.stderr
+    assert "baud" not in done.stderr
+
+
+def test_what_a_probe_suggests_can_be_loaded(start: Callable[..., Sim]) -> None:
+    (found,) = json.loads(drivers("probe", start("gated-host").run_file["urls"]["gate"], "--json").stdout)
+    options: dict[str, Any] = {}
+    for hint in found["hints"]:
+        with contextlib.suppress(tomllib.TOMLDecodeError):
+            options |= tomllib.loads(hint)
+    FAMILIES["modbus_io"].module().line(DeviceTable(id="gate", family="modbus_io", url="COM3", options=options))
+
+
+def test_the_remarks_in_japanese_are_those_that_drivers_make() -> None:
+    sources = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "drivers").glob("*/*.py") if path.parent.name != "tools"
+    )
+    assert [text for text in REMARKS if text not in sources] == []
+    for words in TEXTS.values():
+        assert sorted(re.findall(r"{\w+", words.ja)) == sorted(re.findall(r"{\w+", words.en))
+
+
+# --- one lot a run directory ------------------------------------------------------------------------------------------
+
+
+def test_a_second_lot_does_not_take_over_the_folder_of_one_that_runs(start: Callable[..., Sim]) -> None:
+    first = start("bay-plates")
+    second = drivers("sim", SEEDS / "gated-host.toml", "--run-dir", first.run_dir)
+    assert second.returncode == 2
+    assert "another simulated lot runs there" in second.stderr
+    assert "--run-dir" in second.stderr
+    assert json.loads((first.run_dir / "sim.json").read_text()) == first.run_file
+    assert Path(first.run_file["urls"]["plates"]).exists()
+    assert first.get("/world")["exits"]
+
+
+def test_the_folder_of_a_lot_that_was_killed_is_free_again(start: Callable[..., Sim], tmp_path: Path) -> None:
+    first = start("bay-plates")
+    first.end(signal.SIGKILL)
+    assert start("bay-plates").run_file["pid"] != first.run_file["pid"]
+
+
+def test_the_mishaps_of_each_family_are_listed_and_are_those_that_can_be_ordered(start: Callable[..., Sim]) -> None:
+    told = drivers("sim", "--list-faults").stdout
+    assert all(name in told for name in FAMILIES)
+    ours = drivers("sim", SEEDS / "gated-host.toml", "--list-faults").stdout
+    assert "modbus_io" in ours
+    assert "osdp" not in ours
+    for switches in start("gated-host").get("/world")["faults"].values():
+        assert all(re.search(rf"\b{name}\b", ours) for name in switches)
+    assert set(FAULTS) == set(FAMILIES)
+
+
 # --- the end of a command --------------------------------------------------------------------------------------------
 
 
@@ -354,7 +475,7 @@ def test_ctrl_c_in_the_midst_of_a_question_is_no_answer(tmp_path: Path) -> None:
         asking.send_signal(signal.SIGINT)
         _, told = asking.communicate(timeout=10)
     line.unplug()
-    assert (asking.returncode, told.strip()) == (130, "drivers: interrupted")
+    assert (asking.returncode, told.splitlines()[-1]) == (130, "drivers: interrupted")
 
 
 @pytest.mark.parametrize("encoding", ["", "cp1252", "ascii"])

@@ -11,9 +11,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from drivers.decode import decoder
+from drivers.language import Phrases
 from drivers.ports import ports
 from drivers.recorder import Direction, Recorder, read_back
-from drivers.replay import LONGEST, play
+from drivers.replay import LONGEST, play, said_by
+from drivers.tools.finding import port_lines
+from drivers.tools.texts import TEXTS
 from drivers.transport import Transport
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +44,8 @@ def test_a_port_says_what_it_is_and_who_has_it_open(line) -> None:
     (port,) = ports([usb])
     assert (port.url, port.description, port.vid_pid, port.serial_number) == (name, "MDB-USB", "16d0:0bd7", "A1")
     assert f"process {os.getpid()}" in port.held_by
-    assert str(port).startswith(f"{name}  MDB-USB  [16d0:0bd7 A1]")
+    for language in ("ja", "en"):
+        assert port_lines(port, Phrases(TEXTS, language)).startswith(f"{name}  MDB-USB  [16d0:0bd7 A1]")
 
 
 def test_a_port_that_nobody_holds_and_is_not_usb_says_less(tmp_path: Path) -> None:
@@ -110,7 +115,7 @@ def test_one_side_is_played_in_its_own_time_and_no_more_than_that_side(line, rec
         chunks[0],
         *(one.__class__(one.at, at, one.direction, one.data) for one, at in zip(chunks[1:], (1, 99), strict=True)),
     ]
-    played = list(play(slow, transport, Direction.RX, speed=2.0, pause=slept.append))
+    played = list(play(said_by(Direction.RX, slow, decoder("raw")), transport, speed=2.0, pause=slept.append))
     transport.close()
     assert [one.data for one in played] == [b"ans", b"wer"]
     assert os.read(near, 100) == b"answer"

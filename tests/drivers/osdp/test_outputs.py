@@ -326,7 +326,7 @@ class TestPort:
 class TestProbe:
     def test_finds_a_device_and_changes_nothing(self, rig):
         lot = rig()
-        found = registry.FAMILIES["osdp"].probe(lot.served.url, time.monotonic() + 5)
+        found = registry.FAMILIES["osdp"].module().probe(lot.served.url, time.monotonic() + 5)
         assert found.answered
         assert found.hints == ('mode = "output"', "address = 5", "baud = 9600")
         assert lot.world.releases == []
@@ -335,4 +335,4 @@ class TestProbe:
     def test_finds_nobody(self, rig):
         lot = rig()
         lot.faults.silent = True
-        assert not registry.FAMILIES["osdp"].probe(lot.served.url, time.monotonic() + 0.6).answered
+        assert not registry.FAMILIES["osdp"].module().probe(lot.served.url, time.monotonic() + 0.6).answered

@@ -1,0 +1,1 @@
+"""An installer's tools, `python -m drivers …` (docs/installers-tools.md)."""
