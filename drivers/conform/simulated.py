@@ -83,7 +83,6 @@ class Simulated:
 
     def car(self, subject: Subject) -> str:
         """A car comes and wants out, or a customer puts a ticket into the pay station."""
-        self._before = self._marks(subject)
         if subject.part is Part.DESK:
             time.sleep(BETWEEN)
             self._price = next(self._prices) * self._steps[subject.device.id]
@@ -100,8 +99,9 @@ class Simulated:
         del subject
         return self._price
 
-    def taken(self, subject: Subject, reference: str) -> int:
+    def taken(self, subject: Subject, reference: str, *, now: bool) -> int:
         """By the world's own books."""
+        del now  # they are always up to date
         world = self._world()
         if subject.exit is not None:
             return int(world["exits"][subject.exit.id]["released_by_bus"])
@@ -110,12 +110,15 @@ class Simulated:
         payments = [one for stay in world["books"] for one in stay["payments"]]
         return sum(int(one["amount"]) for one in payments if one["reference"] == reference)
 
+    def stand_by(self, subject: Subject) -> None:
+        """Remember how everything stands."""
+        self._before = self._marks(subject)
+
     def watch(self, subject: Subject) -> Seen:
         """Every exit of the lot, or the station or host itself."""
         until = time.monotonic() + subject.seconds
-        before = self._before if subject.exit is None else self._marks(subject)  # no arm is up within milliseconds
         while time.monotonic() < until:
-            moved = tuple(name for name, mark in self._marks(subject).items() if mark > before.get(name, 0))
+            moved = tuple(name for name, mark in self._marks(subject).items() if mark > self._before.get(name, 0))
             if moved:
                 return Seen(moved, time.monotonic())
             time.sleep(0.02)
