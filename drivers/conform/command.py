@@ -235,7 +235,7 @@ def _write(path: Path, report: Report, language: str) -> None:
         path.write_bytes(data)
     except OSError as error:
         raise _not_written(path, error) from error
-    print(f"{path} written")
+    print(WORDS[language]["written"].format(path=path))
 
 
 def _not_written(path: Path, error: OSError) -> Environment:

@@ -80,7 +80,6 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return tried and whole and not self.interrupted
 
 
-MARKS: Final = {Verdict.PASSED: "ok", Verdict.FAILED: "FAILED", Verdict.SKIPPED: "-"}
 WORDS: Final = {
     "ja": {
         "title": "ドライバー適合試験 記録票",
@@ -94,7 +93,7 @@ WORDS: Final = {
         "trials": "動作確認", "moved": "動いたもの", "nothing": "なし", "seconds": "所要時間",
         "sensor": "センサーで確認",
         "right": "合格", "wrong": "不合格",
-        "sign": "立会者署名", "date": "日付", "note": "備考",
+        "written": "{path} に書きました", "sign": "立会者署名", "date": "日付", "note": "備考",
     },
     "en": {
         "title": "Driver conformance record",
@@ -108,7 +107,7 @@ WORDS: Final = {
         "trials": "What moved", "moved": "Seen to move", "nothing": "nothing", "seconds": "Time",
         "sensor": "sensor agrees",
         "right": "right", "wrong": "WRONG",
-        "sign": "Signature of who watched", "date": "Date", "note": "Notes",
+        "written": "{path} written", "sign": "Signature of who watched", "date": "Date", "note": "Notes",
     },
 }  # fmt: skip
 
@@ -120,8 +119,8 @@ def identity_line(identity: Identity, language: str) -> str:
 
 def line(result: Result, language: str) -> str:
     """One case for the screen."""
-    title = CASES[result.case].title[language]
-    text = f"  {MARKS[result.verdict]:<7} {title}  {result.seconds:.1f} s  {result.detail.of(language)}"
+    title, mark = CASES[result.case].title[language], WORDS[language][result.verdict.value]
+    text = f"  {mark:<7} {title}  {result.seconds:.1f} s  {result.detail.of(language)}"
     return "\n".join((text, *(f"          ! {one.of(language)}" for one in result.broken)))
 
 

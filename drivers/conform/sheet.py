@@ -65,13 +65,13 @@ def _results(results: Sequence[Result], subject: Words, language: str) -> str:
         f"<td>{_text((one.detail, *one.broken), language)}</td></tr>"
         for one in results
     )
-    return _table(subject.of(language), ("case", "verdict", "detail"), rows, language)
+    return _table(subject.of(language), ("case", "verdict", "detail"), rows, language, "cases")
 
 
-def _table(title: str, columns: Sequence[str], rows: str, language: str) -> str:
+def _table(title: str, columns: Sequence[str], rows: str, language: str, kind: str = "") -> str:
     words = WORDS[language]
     head = "".join(f"<th>{words[name]}</th>" for name in columns)
-    return f"<h2>{html.escape(title)}</h2><table><tr>{head}</tr>{rows}</table>"
+    return f"<h2>{html.escape(title)}</h2><table class='{kind}'><tr>{head}</tr>{rows}</table>"
 
 
 def _text(findings: Sequence[Words], language: str) -> str:
@@ -85,7 +85,8 @@ STYLE: Final = (
     "h1{font-size:16pt}h2{font-size:12pt;margin:8mm 0 2mm}"
     "dl{display:grid;grid-template-columns:max-content 1fr;gap:1mm 6mm}"
     "dt{color:#555}dd{margin:0}table{border-collapse:collapse;width:100%}td,th{border:1px solid #999;padding:1mm 2mm;"
-    "text-align:left;vertical-align:top}tr{break-inside:avoid}td:nth-child(2){white-space:nowrap}"
+    "text-align:left;vertical-align:top}tr{break-inside:avoid}td:nth-child(2),.cases td:first-child{white-space:nowrap}"
+    "th{white-space:nowrap}"
     "small{display:block;font:8pt/1.4 monospace;color:#555;overflow-wrap:anywhere}"
     ".failed{color:#b00020;font-weight:bold}.passed{color:#0a6b2d}p.sign{border-bottom:1px solid #111;margin-top:12mm}"
     "footer{color:#777;margin-top:8mm}"

@@ -39,12 +39,19 @@ def quoting(ja: str, en: str, *parts: Words) -> Words:
 
 
 def renamed(words: Words, names: Mapping[str, str]) -> Words:
-    """The same with a name for each address in what was said, also where that stands without its scheme."""
+    """The same with a name for each address in what was said, however that is spelt there."""
+    spelt = {spelling: name for address, name in names.items() for spelling in _spellings(address)}
     said = words.said
-    spelt = {**names, **{address.partition("://")[2] or address: name for address, name in names.items()}}
-    for address in sorted(filter(None, spelt), key=len, reverse=True):
-        said = said.replace(address, spelt[address])
+    for spelling in sorted(spelt, key=len, reverse=True):
+        said = said.replace(spelling, spelt[spelling])
     return Words(words.ja, words.en, said)
+
+
+def _spellings(address: str) -> list[str]:
+    """An address as drivers and libraries write it: whole, without its scheme, or host and port one by one."""
+    place = address.partition("://")[2]
+    host, _, port = place.rpartition(":")
+    return [one for one in (address, place, f"host='{host}', port={port}" if host else "") if one]
 
 
 def system_language() -> str:

@@ -90,7 +90,9 @@ def test_a_suite_that_is_broken_off_at_a_prompt_says_after_how_many_cases(path, 
     report = tmp_path / "sheet.json"
     words = ("--profile", str(path), "--device", "gate", "--lang", "en", "--report", str(report))
     screen = window("conform", "--real", *words)
-    screen.until(r"1/14 Identify\s+ok(.|\n)*2/14 Normal payment\s+Exit 1 of 1: OUT1 \(Exit 1, channel 0\).*Enter when")
+    screen.until(
+        r"1/14 Identify\s+passed(.|\n)*2/14 Normal payment\s+Exit 1 of 1: OUT1 \(Exit 1, channel 0\).*Enter when"
+    )
     screen.type(keys)
     screen.until(r"Interrupted after 1 of 14. This is not a pass")
     assert screen.program.wait(10) == BROKEN_OFF

@@ -25,7 +25,7 @@ from drivers.conform.trial import trials
 from drivers.conform.words import LEVELS, Words, told
 from parking.errors import Code
 from parking.outcome import Level
-from tests.rigs.conformance import hurried
+from tests.rigs.conformance import LOTS, hurried
 
 
 def silent(_):
@@ -234,6 +234,16 @@ def test_a_person_counts_before_and_after_and_cannot_mistake_one_for_the_other(p
     assert "cannot be less than 3" in not_less
 
 
+def test_whether_a_machine_was_paid_is_asked_until_the_answer_is_yes_or_no():
+    real = profile.load(LOTS / "mdb-station.toml")
+    (subject,) = subjects(real)
+    said = iter(("", "perhaps", "ｙｅｓ"))
+    person = Person({})
+    attended = Attended(real, lambda text: next(said) if "(y/n)" in text else person(text), "en")
+    assert attended.watch(subject).moved == ("pay",)
+    assert list(said) == []
+
+
 @pytest.mark.parametrize("case", ["again", "late-approval", "cash-race"])
 def test_what_will_be_skipped_is_skipped_before_a_person_does_anything_for_it(seen_path, seen_lot, tmp_path, case):
     def blind(real):
@@ -247,11 +257,12 @@ def test_what_will_be_skipped_is_skipped_before_a_person_does_anything_for_it(se
     assert (result.verdict, person.asked) == (Verdict.SKIPPED, [])
 
 
-def test_addresses_of_the_test_itself_are_not_on_the_sheet(path, lot, tmp_path):
-    subject = next(iter(subjects(profile.load(path), "gate")))
+@pytest.mark.parametrize("device", ["gate", "host"])
+def test_addresses_of_the_test_itself_are_not_on_the_sheet(path, lot, tmp_path, device):
+    subject = next(iter(subjects(profile.load(path), device)))
     (result,) = run(subject, lot, tmp_path, ["unreachable"], silent, silent)
     assert (result.verdict, "127.0.0.1" in result.detail.of("ja")) == (Verdict.PASSED, False), result
-    assert "gate" in result.detail.said
+    assert device in result.detail.said
 
 
 def test_machines_are_not_touched_without_a_person_at_the_window(path, capsys):
