@@ -161,12 +161,12 @@ def seen_lot(seen_path, tmp_path_factory):
     made.close()
 
 
-def commissioned(path, lot, folder, change):
+def commissioned(path, lot, folder, change, then=silent):
     """The trial of an exit that another device sees, and how often it has opened; a person saw the right one."""
     real, subject = at(path, lot, "relay", change)
     subject = replace(subject, exits=subject.exits[:1])
     before, car = lot.taken(subject, "", now=True), lot.car(subject)
-    person = Person({"Which exits": "OUT1"})
+    person = Person({"Which exits": "OUT1"}, then)
     (trial,) = trials(subject, Attended(real, person, "en"), folder, silent)
     opened = lot.taken(subject, "", now=True) - before
     lot.tidy(subject, car)
@@ -208,6 +208,30 @@ def test_a_witness_on_the_wrong_channel_makes_the_trial_wrong(seen_path, seen_lo
     assert "sent only" in trial.broken[0].en
 
 
+def test_another_exit_that_is_seen_to_open_makes_the_trial_wrong_whatever_the_person_saw(seen_path, seen_lot, tmp_path):
+    other = subjects(profile.load(seen_path), "relay")[0]
+    other = replace(other, exit=other.exits[1])
+
+    def meanwhile(text):
+        if "Enter gives the order" in text:
+            seen_lot.cash(other, "")
+
+    trial, opened, _ = commissioned(seen_path, seen_lot, tmp_path, lambda real: real, meanwhile)
+    assert (trial.right, trial.by_sensor, opened) == (False, True, 1)
+    assert trial.sight.en == "inputs (channel 0): closed before, open after; it showed OUT2 open"
+
+
+def blind(real):
+    """Nobody sees the exits."""
+    return msgspec.structs.replace(real, exit=tuple(msgspec.structs.replace(one, seen_by=None) for one in real.exit))
+
+
+def test_a_trial_is_wrong_if_less_is_proven_than_the_profile_wants(seen_path, seen_lot, tmp_path):
+    trial, opened, _ = commissioned(seen_path, seen_lot, tmp_path, blind)
+    assert (trial.right, trial.moved, opened) == (False, ("OUT1",), 1)
+    assert trial.broken[0].en == "proven as sent only; the profile wants physically observed"
+
+
 def test_what_sees_an_exit_can_be_named_as_the_device_to_test(seen_path):
     assert [one.device.id for one in subjects(profile.load(seen_path), "inputs")] == ["relay"]
 
@@ -246,11 +270,6 @@ def test_whether_a_machine_was_paid_is_asked_until_the_answer_is_yes_or_no():
 
 @pytest.mark.parametrize("case", ["again", "late-approval", "cash-race"])
 def test_what_will_be_skipped_is_skipped_before_a_person_does_anything_for_it(seen_path, seen_lot, tmp_path, case):
-    def blind(real):
-        return msgspec.structs.replace(
-            real, exit=tuple(msgspec.structs.replace(one, seen_by=None) for one in real.exit)
-        )
-
     real, subject = at(seen_path, seen_lot, "relay", blind)
     person = Person({})
     (result,) = run(subject, Attended(real, person, "en"), tmp_path, [case], silent, silent)
