@@ -14,7 +14,8 @@ from drivers.conform.harness import Harness
 from drivers.conform.judge import Act
 from drivers.conform.subject import Lot, Part, Subject
 from drivers.conform.wire import Mishaps, splice
-from drivers.conform.words import Words
+from drivers.conform.words import Words, renamed, told
+from drivers.profile import DeviceTable
 from drivers.registry import family
 from parking.desk import Position
 from parking.errors import DaikoError, Environment, NotSent
@@ -50,17 +51,25 @@ class Bench:
             url, family(subject.device.family).module().line(subject.device), folder, paced=lot.simulated
         )
         spliced = self.wire.url if self.wire else url
-        self.subject = replace(subject, device=msgspec.structs.replace(subject.device, url=spliced))
+        sights = tuple(replace(one, device=_at(one.device, lot.url(one.device.id))) for one in subject.sights)
+        self.subject = replace(subject, device=_at(subject.device, spliced), sights=sights)
         self.harness = Harness(self.subject)
+        self._addresses = {spliced: subject.device.id} if self.wire else {}
+        if lot.simulated:
+            self._addresses |= {lot.url(name): name for name in subject.involved}
         self.dice = random.Random(1)  # noqa: S311 - when a bridge dies, no secret
         self._orders = 0
         self._cars: list[str] = []
 
     def close(self) -> None:
         """Give everything back."""
-        self.harness.driver.close()
+        self.harness.close()
         if self.wire is not None:
             self.wire.close()
+
+    def lasting(self, words: Words) -> Words:
+        """The same words with a device's name for each address that is gone after the test."""
+        return renamed(words, self._addresses)
 
     # --- people and looks ---------------------------------------------------------------------------------------------
 
@@ -125,6 +134,10 @@ class Bench:
 
     # --- acts ---------------------------------------------------------------------------------------------------------
 
+    def before(self, reference: str) -> int:
+        """What the machine counts before an order under this reference."""
+        return self.lot.taken(self.subject, reference, now=False)
+
     def reference(self) -> str:
         """A reference that no payment had before."""
         self._orders += 1
@@ -143,7 +156,7 @@ class Bench:
     ) -> Act:
         """Give one order; `mishap` happens right before its first byte. What came of it, by the machine's own count."""
         reference = reference or self.reference()
-        before = self.lot.taken(self.subject, reference)
+        before = self.before(reference)
         worth = self.worth(stay) if worth is None else worth
         if isinstance(worth, base.Refused):
             return self.count(worth, stay, reference, before, 0)
@@ -179,12 +192,12 @@ class Bench:
 
     def _still(self, reference: str) -> int:
         """The machine's count once it has not changed for a while; a person is asked once."""
-        last = self.lot.taken(self.subject, reference)
+        last = self.lot.taken(self.subject, reference, now=True)
         end = time.monotonic() + SETTLED
         quiet = time.monotonic() + QUIET
         while self.lot.simulated and time.monotonic() < min(end, quiet):
             time.sleep(PAUSE)
-            now = self.lot.taken(self.subject, reference)
+            now = self.lot.taken(self.subject, reference, now=True)
             if now != last:
                 last, quiet = now, time.monotonic() + QUIET
         return last
@@ -192,12 +205,19 @@ class Bench:
 
 def _until(look: Callable[[], T | None], what: Words, seconds: float = READY) -> T:
     """The first answer that is something. Raises NotReadyError with the last trouble."""
-    end, trouble = time.monotonic() + seconds, ""
+    end, trouble = time.monotonic() + seconds, Words("", "")
     while time.monotonic() < end:
         try:
             if found := look():
                 return found
         except DaikoError as error:
-            trouble = f": {error.detail}"
+            trouble = told(error)
         time.sleep(PAUSE)
-    raise NotReadyError(Words(f"{what.ja}（{seconds:.0f} 秒）{trouble}", f"{what.en} within {seconds:.0f} s{trouble}"))
+    ja, en = f"{what.ja}（{seconds:.0f} 秒）", f"{what.en} within {seconds:.0f} s"
+    if trouble.en:
+        ja, en = f"{ja}。{trouble.ja}", f"{en}; {trouble.en}"
+    raise NotReadyError(Words(ja, en, trouble.said))
+
+
+def _at(device: DeviceTable, url: str) -> DeviceTable:
+    return msgspec.structs.replace(device, url=url)

@@ -10,11 +10,12 @@ from typing import Final
 from drivers import base
 from drivers.conform.bench import Bench
 from drivers.conform.doomed import Doomed, Will
+from drivers.conform.identity import named
 from drivers.conform.judge import Act, broken, well_done
 from drivers.conform.subject import Part
 from drivers.conform.wire import Splice
-from drivers.conform.words import Words, as_is, told, witnessed
-from drivers.registry import family
+from drivers.conform.words import Words, quoting, told, witnessed
+from parking.desk import Position
 from parking.errors import NotSent
 from parking.stay import StayRef, normalise
 
@@ -44,17 +45,13 @@ class Case:
     run: Callable[[Bench], Found]
 
 
-NAMELESS: Final = Words("読み取りはできる。機器は名乗らない", "it can be read; it does not say who it is")
-
-
 def identify(bench: Bench) -> Found:
     """It can be read, and says who it is if it can."""
     bench.answers()
-    device = bench.subject.device
     bench.harness.driver.close()
-    finding = family(device.family).module().probe(device.url, time.monotonic() + 3.0)
+    identity = named(bench.subject.device)
     bench.answers()
-    return (), as_is(finding.identity) if finding.answered else NAMELESS
+    return (), identity.words
 
 
 def normal(bench: Bench) -> Found:
@@ -65,18 +62,17 @@ def normal(bench: Bench) -> Found:
 
 def again(bench: Bench) -> Found:
     """The same order a second time, as a relay that lost its memory might give it."""
-    stay = bench.ready()
-    if stay is None:
+    if bench.subject.part is Part.EXIT:
         raise Skip(Words("ブリッジは開放を2度指示しない", "the bridge never gives a release twice"))
+    stay = bench.ready()
     reference = bench.reference()
-    before = bench.lot.taken(bench.subject, reference)
     first = bench.act(stay, reference=reference)
     second = bench.act(stay, reference=reference)
-    total = bench.lot.taken(bench.subject, reference) - before
+    total = first.taken + second.taken
     acted = Words(f"2回実行: {first.wanted} のところ {total}", f"acted twice: {total} of {first.wanted}")
     twice = (acted,) if total > first.wanted else ()
     one, other = told(first.outcome), told(second.outcome)
-    return (*broken(first), *twice), Words(f"{one.ja}。2度目: {other.ja}", f"{one.en}; then {other.en}")
+    return (*broken(first), *twice), quoting(f"{one.ja}。2度目: {other.ja}", f"{one.en}; then {other.en}", one, other)
 
 
 def lost_request(bench: Bench) -> Found:
@@ -132,7 +128,7 @@ def silence(bench: Bench) -> Found:
     wire = _line(bench)
     stay = bench.ready()
     reference = bench.reference()
-    before = bench.lot.taken(bench.subject, reference)
+    before = bench.before(reference)
     first = bench.act(stay, reference=reference)
     wire.mishaps.deaf = True
     time.sleep(SILENCE[bench.subject.part])
@@ -143,7 +139,7 @@ def silence(bench: Bench) -> Found:
     second = bench.act(bench.ready())
     found = (*broken(first), *broken(later), *broken(second), *well_done(second))
     one, other = told(first.outcome), told(second.outcome)
-    return found, Words(f"{one.ja}。沈黙の後: {other.ja}", f"{one.en}; after the silence: {other.en}")
+    return found, quoting(f"{one.ja}。沈黙の後: {other.ja}", f"{one.en}; after the silence: {other.en}", one, other)
 
 
 def peer_restart(bench: Bench) -> Found:
@@ -152,7 +148,8 @@ def peer_restart(bench: Bench) -> Found:
         bench.lot.restart(bench.subject)
         act = bench.act(bench.ready())
         said = told(act.outcome)
-        return (*broken(act), *well_done(act)), Words(f"再起動の後: {said.ja}", f"after its restart: {said.en}")
+        told_after = quoting(f"再起動の後: {said.ja}", f"after its restart: {said.en}", said)
+        return (*broken(act), *well_done(act)), told_after
     thread = threading.Thread(target=bench.lot.restart, args=(bench.subject,))
     found = _disturbed(bench, thread.start)
     if thread.ident is not None:
@@ -175,7 +172,7 @@ def killed(bench: Bench) -> Found:
         reference=reference,
         exit=subject.exit,
     )
-    before = bench.lot.taken(subject, reference)
+    before = bench.before(reference)
     with Doomed(will) as bridge:
         name = bench.customer()
         worth = bridge.act(name, bench.lot.price(subject))
@@ -198,17 +195,19 @@ def late_approval(bench: Bench) -> Found:
     return (*broken(act), *done), told(act.outcome)
 
 
+UNSEEN: Final = Words(
+    "ほかの人が出口を開けたことを機器が示さない", "the device does not show that its exit was opened by somebody else"
+)
+
+
 def cash_race(bench: Bench) -> Found:
     """Somebody pays at the machine before the phone's payment arrives."""
+    if bench.subject.part is Part.EXIT and bench.harness.position is Position.UNKNOWN:
+        raise Skip(UNSEEN)  # before a person has to do anything for it
     stay = bench.ready()
     bench.cash()
     if stay is None and not bench.opened():
-        raise Skip(
-            Words(
-                "ほかの人が出口を開けたことを機器が示さない",
-                "the device does not show that its exit was opened by somebody else",
-            )
-        )
+        raise Skip(UNSEEN)
     act = bench.act(stay)
     late = Words("ほかの人が支払い済みなのに実行", "acted although somebody else had paid")
     done = (late,) if isinstance(act.outcome, base.Applied) else ()
@@ -227,7 +226,7 @@ def unreachable(bench: Bench) -> Found:
     wire.mend()
     bench.answers()
     said = told(act.outcome)
-    doubt = Words(f"何も送れないはずなのに: {said.ja}", f"nothing can have left, but it says {said.en}")
+    doubt = quoting(f"何も送れないはずなのに: {said.ja}", f"nothing can have left, but it says {said.en}", said)
     return (*broken(act), *(() if sure else (doubt,))), said
 
 
@@ -250,9 +249,9 @@ def _in_words(act: Act) -> Words:
     said, taken, wanted = told(act.outcome), act.taken, act.wanted
     ja, en = f"{said.ja}。機器の記録は {wanted} のうち {taken}", f"{said.en}; the machine counts {taken} of {wanted}"
     if act.testimony is None:
-        return Words(ja, en)
+        return quoting(ja, en, said)
     witness = witnessed(act.testimony)
-    return Words(f"{ja}。照会: {witness.ja}", f"{en}; the witness says: {witness.en}")
+    return quoting(f"{ja}。照会: {witness.ja}", f"{en}; the witness says: {witness.en}", said)
 
 
 CASES: Final[Mapping[str, Case]] = MappingProxyType(

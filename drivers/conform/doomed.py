@@ -44,7 +44,11 @@ class Doomed:
     def __init__(self, will: Will) -> None:
         """Start it."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "drivers.conform.doomed"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+            [sys.executable, "-m", "drivers.conform.doomed"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,  # Ctrl-C is for its parent, which kills it
         )
         self._write(msgspec.json.encode(will))
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from drivers.base import Applied, Cash, Nobody, Ours, Outcome, Refused, Testimony, Uncertain
-from drivers.conform.words import LEVELS, Words, told
+from drivers.conform.words import LEVELS, Words, quoting, told
 from parking.errors import DaikoError, NotSent
 from parking.outcome import Level
 
@@ -112,16 +112,25 @@ def _contradicted(act: Act) -> list[Words]:
 
 def well_done(act: Act) -> tuple[Words, ...]:
     """What an undisturbed act must be, beyond holding the promises: done, and proven as the profile wants it."""
-    match act.outcome:
-        case Applied(level=level) if level >= act.needed:
+    return enough(act.outcome, act.needed)
+
+
+def enough(outcome: Outcome | DaikoError, needed: Level) -> tuple[Words, ...]:
+    """What an outcome lacks to count as done where the profile wants this level."""
+    match outcome:
+        case Applied(level=level) if level >= needed:
             return ()
         case Applied(level=level):
-            proven, needed = LEVELS[level], LEVELS[act.needed]
+            proven, wanted = LEVELS[level], LEVELS[needed]
             return (
                 Words(
-                    f"確認の度合いは「{proven.ja}」だが、設定は「{needed.ja}」を求めている",
-                    f"proven as {proven.en} only; the profile wants {needed.en}",
+                    f"確認の度合いは「{proven.ja}」だが、設定は「{wanted.ja}」を求めている",
+                    f"proven as {proven.en} only; the profile wants {wanted.en}",
                 ),
             )
-    said = told(act.outcome)
-    return (Words(f"何の妨げも無いのに実行されない: {said.ja}", f"not done although nothing disturbed it: {said.en}"),)
+    said = told(outcome)
+    return (
+        quoting(
+            f"何の妨げも無いのに実行されない: {said.ja}", f"not done although nothing disturbed it: {said.en}", said
+        ),
+    )

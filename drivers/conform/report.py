@@ -1,7 +1,5 @@
-"""What a run of the suite found: on the screen, as JSON, and as a sheet that an installer can print and sign."""
+"""What a run of the suite found: on the screen, and as JSON; `sheet` makes paper of it."""
 
-import html
-from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -9,6 +7,7 @@ from typing import Final
 import msgspec
 
 from drivers.conform.cases import CASES
+from drivers.conform.identity import Identity
 from drivers.conform.words import Words
 
 
@@ -23,7 +22,7 @@ class Verdict(StrEnum):
 class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One case at one subject. `detail` says what happened, or why it was skipped; `broken` what was not held."""
 
-    subject: str
+    subject: Words
     case: str
     verdict: Verdict
     detail: Words
@@ -34,38 +33,53 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One order that somebody watched. `exit` is empty where a machine books; `moved` is what was seen to move.
 
-    `seconds` from the first byte until it was seen; `by_sensor`: the device itself showed it as well.
+    `place` names it with all its names. `seconds` from the first byte until it was seen; `by_sensor`: a device showed
+    it as well; `sight`: what another device showed that sees the exit. `broken`: what was not as the profile wants it.
     """
 
-    subject: str
+    subject: Words
+    place: Words
     exit: str
     right: bool
     moved: tuple[str, ...] = ()
     seconds: float | None = None
     by_sensor: bool = False
     detail: Words
+    broken: tuple[Words, ...] = ()
+    sight: Words | None = None
+
+    @property
+    def findings(self) -> tuple[Words, ...]:
+        """All that is to be said of it."""
+        return (self.detail, *((self.sight,) if self.sight is not None else ()), *self.broken)
 
 
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A whole run. `real`: with the machines themselves, and a person who watched them."""
+    """A whole run. `real`: with the machines themselves, and a person who watched them.
+
+    `planned` trials and cases together; `interrupted`: the person broke it off before they were done.
+    """
 
     lot: str
     profile: str
     version: str
     at: datetime
     real: bool
-    results: tuple[Result, ...] = ()
+    planned: int
+    interrupted: bool = False
+    identities: tuple[Identity, ...] = ()
     trials: tuple[Trial, ...] = ()
+    results: tuple[Result, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed, and something was tried."""
+        """Whether nothing failed, something was tried, and nobody broke it off."""
         verdicts = [one.verdict for one in self.results]
         tried = Verdict.PASSED in verdicts or bool(self.trials)
-        return tried and Verdict.FAILED not in verdicts and all(one.right for one in self.trials)
+        whole = Verdict.FAILED not in verdicts and all(one.right for one in self.trials)
+        return tried and whole and not self.interrupted
 
 
-MARKS: Final = {Verdict.PASSED: "ok", Verdict.FAILED: "FAILED", Verdict.SKIPPED: "-"}
 WORDS: Final = {
     "ja": {
         "title": "ドライバー適合試験 記録票",
@@ -73,10 +87,13 @@ WORDS: Final = {
         "case": "試験", "verdict": "結果", "detail": "内容", "lot": "駐車場", "profile": "設定ファイル", "at": "日時",
         "on": "対象", "real": "実機", "simulated": "模擬機",
         "all": "すべて合格", "some": "不合格あり。このまま使わないでください。",
+        "interrupted": "{planned} 件中 {done} 件で中断。合格ではありません。",
+        "tried": "動作確認 {tried} 件中 {right} 件合格", "suite": "適合試験: ",
+        "identities": "機器の名乗り", "family": "種別",
         "trials": "動作確認", "moved": "動いたもの", "nothing": "なし", "seconds": "所要時間",
         "sensor": "センサーで確認",
         "right": "合格", "wrong": "不合格",
-        "sign": "立会者署名", "date": "日付", "note": "備考",
+        "written": "{path} に書きました", "sign": "立会者署名", "date": "日付", "note": "備考",
     },
     "en": {
         "title": "Driver conformance record",
@@ -84,18 +101,26 @@ WORDS: Final = {
         "case": "Case", "verdict": "Verdict", "detail": "What happened", "lot": "Lot", "profile": "Profile",
         "at": "Time", "on": "Machines", "real": "the real ones", "simulated": "simulated",
         "all": "All passed", "some": "Some failed. Do not use it like this.",
+        "interrupted": "Interrupted after {done} of {planned}. This is not a pass.",
+        "tried": "{right} of {tried} trials right", "suite": "conformance: ",
+        "identities": "Who they say they are", "family": "Family",
         "trials": "What moved", "moved": "Seen to move", "nothing": "nothing", "seconds": "Time",
         "sensor": "sensor agrees",
         "right": "right", "wrong": "WRONG",
-        "sign": "Signature of who watched", "date": "Date", "note": "Notes",
+        "written": "{path} written", "sign": "Signature of who watched", "date": "Date", "note": "Notes",
     },
 }  # fmt: skip
 
 
+def identity_line(identity: Identity, language: str) -> str:
+    """What a device says it is, for the screen."""
+    return f"  {identity.device} ({identity.family}): {identity.words.of(language)}"
+
+
 def line(result: Result, language: str) -> str:
     """One case for the screen."""
-    title = CASES[result.case].title[language]
-    text = f"  {MARKS[result.verdict]:<7} {title}  {result.seconds:.1f} s  {result.detail.of(language)}"
+    title, mark = CASES[result.case].title[language], WORDS[language][result.verdict.value]
+    text = f"  {mark:<7} {title}  {result.seconds:.1f} s  {result.detail.of(language)}"
     return "\n".join((text, *(f"          ! {one.of(language)}" for one in result.broken)))
 
 
@@ -104,74 +129,24 @@ def trial_line(trial: Trial, language: str) -> str:
     words = WORDS[language]
     took = "" if trial.seconds is None else f"  {trial.seconds:.1f} s"
     seen = ", ".join(trial.moved) or words["nothing"]
-    name, detail = trial.exit or trial.subject, trial.detail.of(language)
-    return f"  {words['right' if trial.right else 'wrong']:<7} {name}: {words['moved']} {seen}{took}  {detail}"
+    name, verdict = trial.place.of(language), words["right" if trial.right else "wrong"]
+    text = f"  {verdict:<7} {name}: {words['moved']} {seen}{took}"
+    return "\n".join((text, *(f"          {one.of(language)}" for one in trial.findings)))
 
 
 def summary(report: Report, language: str) -> str:
     """The last line for the screen."""
     words = WORDS[language]
-    counts = {verdict: sum(one.verdict is verdict for one in report.results) for verdict in Verdict}
-    shown = ", ".join(f"{words[verdict.value]} {counts[verdict]}" for verdict in Verdict)
-    return f"{words['all'] if report.passed else words['some']} ({shown})"
-
-
-def sheet(report: Report, language: str) -> str:
-    """The printable sheet: HTML of one file, for A4."""
-    words = WORDS[language]
-    facts = (
-        ("lot", report.lot),
-        ("profile", report.profile),
-        ("at", f"{report.at.astimezone():%Y-%m-%d %H:%M}"),
-        ("on", words["real" if report.real else "simulated"]),
-    )
-    head = "".join(f"<dt>{words[name]}</dt><dd>{html.escape(value)}</dd>" for name, value in facts)
-    tables = _trials(report.trials, language) if report.trials else ""
-    tables += "".join(
-        _table([one for one in report.results if one.subject == subject], subject, language)
-        for subject in dict.fromkeys(one.subject for one in report.results)
-    )
-    signs = "".join(f"<p class=sign>{words[name]}</p>" for name in ("note", "sign", "date"))
-    return (
-        f"<!doctype html><html lang={language}><meta charset=utf-8><title>{words['title']}</title>"
-        f"<style>{STYLE}</style>"
-        f"<h1>{words['title']}</h1><dl>{head}</dl>{tables}"
-        f"<p class={'passed' if report.passed else 'failed'}>{html.escape(summary(report, language))}</p>"
-        f"{signs}<footer>Daiko {html.escape(report.version)}</footer></html>\n"
-    )
-
-
-def _trials(trials: Sequence[Trial], language: str) -> str:
-    words = WORDS[language]
-    rows = "".join(
-        f"<tr><td>{html.escape(one.exit or one.subject)}</td>"
-        f"<td class={'passed' if one.right else 'failed'}>{words['right' if one.right else 'wrong']}</td>"
-        f"<td>{html.escape(', '.join(one.moved) or words['nothing'])}</td>"
-        f"<td>{'' if one.seconds is None else f'{one.seconds:.1f} s'} {words['sensor'] if one.by_sensor else ''}</td>"
-        f"<td>{html.escape(one.detail.of(language))}</td></tr>"
-        for one in trials
-    )
-    head = "".join(f"<th>{words[name]}</th>" for name in ("on", "verdict", "moved", "seconds", "detail"))
-    return f"<h2>{words['trials']}</h2><table><tr>{head}</tr>{rows}</table>"
-
-
-def _table(results: Sequence[Result], subject: str, language: str) -> str:
-    words = WORDS[language]
-    rows = "".join(
-        f"<tr><td>{CASES[one.case].title[language]}</td><td class={one.verdict.value}>{words[one.verdict.value]}</td>"
-        f"<td>{html.escape(' / '.join(said.of(language) for said in (one.detail, *one.broken)))}</td></tr>"
-        for one in results
-    )
-    head = "".join(f"<th>{words[name]}</th>" for name in ("case", "verdict", "detail"))
-    return f"<h2>{html.escape(subject)}</h2><table><tr>{head}</tr>{rows}</table>"
-
-
-STYLE: Final = (
-    "@page{size:A4;margin:15mm}body{font:10pt/1.5 sans-serif;max-width:180mm;margin:10mm auto;color:#111}"
-    "h1{font-size:16pt}h2{font-size:12pt;margin:8mm 0 2mm}"
-    "dl{display:grid;grid-template-columns:max-content 1fr;gap:1mm 6mm}"
-    "dt{color:#555}dd{margin:0}table{border-collapse:collapse;width:100%}td,th{border:1px solid #999;padding:1mm 2mm;"
-    "text-align:left;vertical-align:top}tr{break-inside:avoid}td:nth-child(-n+2){white-space:nowrap}"
-    ".failed{color:#b00020;font-weight:bold}.passed{color:#0a6b2d}p.sign{border-bottom:1px solid #111;margin-top:12mm}"
-    "footer{color:#777;margin-top:8mm}"
-)
+    verdict = words["all"] if report.passed else words["some"]
+    if report.interrupted:
+        done = len(report.trials) + len(report.results)
+        verdict = words["interrupted"].format(done=done, planned=report.planned)
+    shown = []
+    if report.trials:
+        right = sum(one.right for one in report.trials)
+        shown.append(words["tried"].format(right=right, tried=len(report.trials)))
+    if report.results:
+        counts = {verdict: sum(one.verdict is verdict for one in report.results) for verdict in Verdict}
+        text = ", ".join(f"{words[verdict.value]} {counts[verdict]}" for verdict in Verdict)
+        shown.append(f"{words['suite'] if report.trials else ''}{text}")
+    return f"{verdict} ({'; '.join(shown)})" if shown else verdict
