@@ -109,9 +109,9 @@ class Firebird:
                 raise NotSent(Code.LINK_DOWN, f"{self.url}: {_said(error, watch)}") from error
             yield connection, watch
         finally:
-            watch.end()
             with contextlib.suppress(Exception):
-                connection.close()
+                connection.close()  # the goodbye is an exchange as well: it may never be answered
+            watch.end()
 
     def _not_reached(self, error: Any) -> DaikoError:
         what = f"{self.url}: {_said(error)}"
@@ -136,7 +136,8 @@ class _Watch:
 
     def __init__(self, connection: Any, abort: Any, deadline: float) -> None:
         self.over = False
-        self._connection, self._abort = connection, abort
+        self._attachment, self._abort = connection._att, abort  # noqa: SLF001 - the driver has no public way to it
+        self._attachment.add_ref()  # it may ring while the connection is being closed
         self._timer = threading.Timer(max(0.0, deadline - time.monotonic()), self._ring)
         self._timer.daemon = True
         self._timer.start()
@@ -144,11 +145,12 @@ class _Watch:
     def end(self) -> None:
         self._timer.cancel()
         self._timer.join()
+        self._attachment.release()
 
     def _ring(self) -> None:
         self.over = True
         with contextlib.suppress(Exception):
-            self._connection._att.cancel_operation(self._abort)  # noqa: SLF001 - the driver has no public way to it
+            self._attachment.cancel_operation(self._abort)
 
 
 def _load() -> None:
