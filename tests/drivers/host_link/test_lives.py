@@ -309,7 +309,7 @@ def places(way: str, lives: int) -> Iterator["queue.Queue[Any]"]:
         yield free
 
 
-@pytest.mark.timeout(size(120, 7200))
+@pytest.mark.timeout(size(120, 1800))
 @pytest.mark.filterwarnings("ignore:.* disposed (without prior|while active):ResourceWarning")
 @pytest.mark.usefixtures("broken_connections")
 @pytest.mark.parametrize("way", MISHAPS)

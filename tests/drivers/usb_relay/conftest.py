@@ -1,4 +1,4 @@
-"""A board on a pty, the gates that hang on it, and our driver at the other end."""
+"""A board on a pty, the gates that hang on it, and our driver at the other end; inputs that see the arms, if wanted."""
 
 import contextlib
 import threading
@@ -8,26 +8,54 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
+from bridge.seen_elsewhere import SeenElsewhere
 from drivers.base import ReleaseOrder, Target
-from drivers.profile import DeviceTable, ExitTable
+from drivers.modbus_io import driver as modbus_driver
+from drivers.modbus_io import sim as modbus_sim
+from drivers.profile import DeviceTable, ExitTable, Eye
 from drivers.usb_relay import driver, sim
-from parking.desk import ExitKind
+from drivers.usb_relay.codec import Ask, encode
+from parking.desk import ExitKind, Position
 
 PULSE = 0.06
 
 
 class Gates:
-    """The world behind the board; remembers each contact that closed or was taken for a hold."""
+    """The world behind the board; remembers each contact that closed or was taken for a hold, and moves the arms."""
+
+    TRAVEL = 0.01
 
     def __init__(self):
         self.releases = []
         self.holds = []
+        self._up_at = {}
 
     def release(self, exit_id, by, reference=""):
         self.releases.append((exit_id, time.monotonic()))
+        self.raise_arm(exit_id)
 
     def hold(self, exit_id, on, by):
         self.holds.append((exit_id, on))
+
+    def raise_arm(self, exit_id):
+        """Also by hand."""
+        self._up_at.setdefault(exit_id, time.monotonic() + self.TRAVEL)
+
+    def lower_arms(self):
+        """The cars are through."""
+        self._up_at.clear()
+
+    def position(self, exit_id):
+        up_at = self._up_at.get(exit_id)
+        if up_at is None:
+            return Position.CLOSED
+        return Position.OPEN if time.monotonic() >= up_at else Position.MOVING
+
+    def held(self, exit_id):
+        return False
+
+    def vehicle(self, exit_id):
+        return False
 
 
 class Tape:
@@ -65,9 +93,11 @@ class Rig:
     """One board, its gates, and a driver."""
 
     def __init__(self, run_dir, **options):
-        self.gates, self.tape, self.intents = Gates(), Tape(), []
+        self.gates, self.tape, self.intents, self.timers = Gates(), Tape(), [], []
         self.served = sim.serve(self.gates, table(**options), exits(), run_dir)
         self.faults = self.served.faults
+        self._questions, self._hear = 0, self.served.line._relays.hear
+        self.served.line._relays.hear = self._heard
         self.device = msgspec.structs.replace(table(**options), url=self.served.url)
         self.driver = self.made()
 
@@ -94,6 +124,16 @@ class Rig:
         """Whether a relay is closed, by the board itself."""
         return relay in self.served.line._relays._closed
 
+    def _heard(self, word):
+        self._questions += isinstance(word, Ask)
+        return self._hear(word)
+
+    def heard_all(self):
+        """Wait until the board has heard all that was written to it: a question, which it need not answer, is last."""
+        before = self._questions
+        self.driver._board._transport.write(encode(Ask()), time.monotonic() + 1)
+        self.until(lambda: self._questions > before)
+
     def until(self, check, seconds=3.0):
         end = time.monotonic() + seconds
         while not check():
@@ -104,10 +144,41 @@ class Rig:
         timer = threading.Timer(seconds, call, words)
         timer.daemon = True
         timer.start()
+        self.timers.append(timer)
+
+    def quiet(self):
+        """Wait until nothing is to come any more."""
+        while self.timers:
+            self.timers.pop().join()
 
     def stop(self):
         self.driver.close()
         self.served.stop()
+
+
+class SeenRig(Rig):
+    """The same, and a board of inputs that sees the arms; both asked as the bridge asks them."""
+
+    def __init__(self, run_dir, **options):
+        super().__init__(run_dir, **options)
+        seen = tuple(msgspec.structs.replace(one, seen_by=Eye(device="eye", channel=one.channel)) for one in exits())
+        inputs = {"profile": "input_board", "framing": "tcp", "channels": 4}
+        eye = DeviceTable(id="eye", family="modbus_io", timeout_seconds=0.05, options=inputs)
+        self.eye = modbus_sim.serve(self.gates, eye, seen, run_dir)
+        self.inputs = modbus_driver.create(msgspec.structs.replace(eye, url=self.eye.url), seen, lambda: None, None)
+        self.both = SeenElsewhere(self.driver, {one.id: one for one in seen}, self.see)
+
+    def see(self, device, targets, deadline):
+        assert device == "eye"
+        return self.inputs.read(targets, deadline)
+
+    def release(self, channel=0, seconds=1.0, intend=None):
+        return self.both.release(self.target(channel), self.order(seconds, intend))
+
+    def stop(self):
+        super().stop()
+        self.inputs.close()
+        self.eye.stop()
 
 
 @pytest.fixture
@@ -115,8 +186,8 @@ def rig(tmp_path):
     """Builds rigs and takes them down."""
     with contextlib.ExitStack() as stack:
 
-        def build(**options):
-            made = Rig(options.pop("run_dir", tmp_path), **options)
+        def build(seen=False, **options):
+            made = (SeenRig if seen else Rig)(options.pop("run_dir", tmp_path), **options)
             stack.callback(made.stop)
             return made
 
