@@ -43,6 +43,8 @@ class Trouble:
         self.way, self.server, self.url = way, server, url
         self.wire = Wire(server.port, COMMITS[way]) if wired else None
         self.happened: Counter[str] = Counter()
+        self._hangs = False
+        """Whether it may serve nobody any more: Firebird 3.0 now and then, after connections were ended."""
         self._over = threading.Event()
         self._under_way: list[threading.Thread] = []
         self._vendor(*TILL, *COUNTS[way])
@@ -81,6 +83,11 @@ class Trouble:
         self._over.set()
         if self.wire is not None:
             self.wire.calm()
+        if self._hangs:
+            for deed in self._under_way:
+                deed.join(1.0)
+            self.server.kill()
+            self._hangs = False
         for deed in self._under_way:
             deed.join()
         self._under_way.clear()
@@ -94,8 +101,10 @@ class Trouble:
     # --- what happens to the server -----------------------------------------------------------------------------------
 
     def cut(self, seconds: float, payment: Any) -> None:
-        """Its administrator ends all connections."""
-        self.server.cut(self.url)
+        """Its administrator ends all connections, and starts it anew once it is seen that it hangs."""
+        self._hangs = self.way == "firebird"
+        with contextlib.suppress(fb.Error):
+            self.server.cut(self.url)
         self.happened["all connections ended by the administrator"] += 1
 
     def killed(self, seconds: float, payment: Any) -> None:
