@@ -16,7 +16,7 @@ from parking.outcome import Level
 from tests.rigs.figures import SEED, count, size
 
 ORDERS_A_LIFE = 10
-AT_ONCE = 8
+AT_ONCE = 16
 """Lives that are lived side by side: they wait far more than they compute."""
 ON = [encode(Switch(relay, True)) for relay in (1, 2)]
 MISHAPS = {
