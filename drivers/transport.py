@@ -329,7 +329,12 @@ def _open_port(url: str, settings: LineSettings) -> _Wire:
         port.fileno()
     except (OSError, AttributeError):
         return _PortWire(port)
-    return _DescriptorWire(port)
+    try:
+        return _DescriptorWire(port)
+    except _PORT_ERRORS as error:  # pulled since it was opened
+        with contextlib.suppress(*_PORT_ERRORS):
+            port.close()
+        raise _port_trouble(url, error) from error
 
 
 def _port_trouble(url: str, error: Exception) -> DaikoError:
