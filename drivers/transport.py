@@ -320,7 +320,7 @@ def _open_port(url: str, settings: LineSettings) -> _Wire:
             stopbits=settings.stop_bits,
             exclusive=None if sys.platform == "win32" else True,
         )
-        port.open()
+        port.open()  # it may be refused or pulled even after this, when it is configured anew
         return _DescriptorWire(port) if _has_descriptor(port) else _PortWire(port)
     except ValueError as error:
         raise Environment(Code.CONFIG, f"{url}: {error}", "correct the address or the line settings") from error

@@ -22,6 +22,8 @@ from parking.errors import Code, DaikoError, Environment, NotSent, Refused, Unce
 
 PORT: Final = 3050
 LEAST_SECONDS: Final = 0.01
+RING_AGAIN: Final = 0.1
+"""Seconds between two attempts to break a connection whose deadline is over."""
 WORDS: Final = "write it like firebird://user@192.168.0.10:3050/alias, the password under [device.options]"
 _EXCEPTION: Final = 335544517  # isc_except: a trigger of the host said no
 _SIGN_IN: Final = 335544472  # isc_login
@@ -109,9 +111,9 @@ class Firebird:
                 raise NotSent(Code.LINK_DOWN, f"{self.url}: {_said(error, watch)}") from error
             yield connection, watch
         finally:
-            watch.end()
             with contextlib.suppress(Exception):
-                connection.close()
+                connection.close()  # the goodbye is an exchange as well: it may never be answered
+            watch.end()
 
     def _not_reached(self, error: Any) -> DaikoError:
         what = f"{self.url}: {_said(error)}"
@@ -132,23 +134,30 @@ class Firebird:
 
 
 class _Watch:
-    """Breaks a connection at the deadline. What the library says afterwards may be the words of an earlier error."""
+    """Breaks a connection at the deadline. What the library says afterwards may be the words of an earlier error.
+
+    It does so again and again until all has ended: what is begun just then is not always broken by the first time.
+    """
 
     def __init__(self, connection: Any, abort: Any, deadline: float) -> None:
         self.over = False
-        self._connection, self._abort = connection, abort
-        self._timer = threading.Timer(max(0.0, deadline - time.monotonic()), self._ring)
-        self._timer.daemon = True
-        self._timer.start()
+        self._attachment, self._abort = connection._att, abort  # noqa: SLF001 - the driver has no public way to it
+        self._attachment.add_ref()  # it may ring while the connection is being closed
+        self._deadline, self._ended = deadline, threading.Event()
+        self._thread = threading.Thread(target=self._guard, name="firebird-watch", daemon=True)
+        self._thread.start()
 
     def end(self) -> None:
-        self._timer.cancel()
-        self._timer.join()
+        self._ended.set()
+        self._thread.join()
+        self._attachment.release()
 
-    def _ring(self) -> None:
-        self.over = True
-        with contextlib.suppress(Exception):
-            self._connection._att.cancel_operation(self._abort)  # noqa: SLF001 - the driver has no public way to it
+    def _guard(self) -> None:
+        pause = max(0.0, self._deadline - time.monotonic())
+        while not self._ended.wait(pause):
+            self.over, pause = True, RING_AGAIN
+            with contextlib.suppress(Exception):
+                self._attachment.cancel_operation(self._abort)
 
 
 def _load() -> None:

@@ -45,11 +45,15 @@ class ClerkFaults:
 
 
 class Clerk:
-    """Works in rounds on a thread of its own, until it is stopped. A round that fails is tried anew."""
+    """Works in rounds on a thread of its own, until it is stopped. A round that fails is tried anew.
+
+    `pause` is how long it rests between two of them, in seconds; set at any time.
+    """
 
     def __init__(self, world: World) -> None:
         """Begins with `start`."""
         self.faults = ClerkFaults()
+        self.pause = ROUND_SECONDS
         self.world = world
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="host-clerk", daemon=True)
@@ -91,7 +95,7 @@ class Clerk:
         self._over.wait(self.faults.slow_ms / 1000)
 
     def _work(self) -> None:
-        while not self._over.wait(ROUND_SECONDS):
+        while not self._over.wait(self.pause):
             try:
                 self.round()
             except Exception:  # whatever a database says: a host's program goes on

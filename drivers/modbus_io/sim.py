@@ -105,11 +105,19 @@ class _Wire(threading.Thread):
                 self.ended.wait(TICK)
                 continue
             if not plugged:
-                self.plug()
-                plugged = True
+                plugged = self._plugged_again()
+                continue
             self.serve_some()
         if plugged:
             self.unplug()
+
+    def _plugged_again(self) -> bool:
+        try:
+            self.plug()
+        except OSError:  # meanwhile somebody else has the port: for a connection, which will end
+            self.ended.wait(TICK)
+            return False
+        return True
 
     def plug(self) -> None:
         """Make the line appear."""

@@ -13,6 +13,7 @@ import tty
 from pathlib import Path
 
 import pytest
+import serial
 
 from drivers.line_settings import LineSettings
 from drivers.recorder import Direction
@@ -358,3 +359,21 @@ def test_characters_take_their_time():
     assert LineSettings(9600).seconds_per_char == pytest.approx(10 / 9600)
     assert LineSettings(9600, "E").seconds_per_char == pytest.approx(11 / 9600)
     assert LineSettings(9600, "N", 2).seconds_per_char == pytest.approx(11 / 9600)
+
+
+def test_a_port_that_is_pulled_while_it_is_opened_is_missing(monkeypatch):
+    """pyserial configures an open port anew, which then fails in its own words."""
+    master, slave = os.openpty()
+    name = os.ttyname(slave)
+    opened = serial.Serial.open
+
+    def pulled(port):
+        opened(port)
+        os.close(slave)
+        os.close(master)
+
+    monkeypatch.setattr(serial.Serial, "open", pulled)
+    port = Transport(name, LineSettings(baud=9600))
+    with pytest.raises(Environment) as caught:
+        port.write(b"x", time.monotonic() + 1)
+    assert caught.value.code is Code.PORT_MISSING

@@ -79,9 +79,48 @@ class Server:
             self._process.wait(PATIENCE)
             self._process = None
 
+    def processes(self) -> list[int]:
+        """The server's own, and its children's ids."""
+        listed = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [self.pid, *map(int, listed)]
+
+    def freeze(self, on: bool) -> None:
+        """It is there and does nothing, like a computer that swaps; False: it goes on."""
+        for process in self.processes():
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(process, signal.SIGSTOP if on else signal.SIGCONT)
+
+    def kill(self) -> None:
+        """As when the computer dies: nothing is said and nothing tidied up. May be repeated."""
+        if self._process is None:
+            return
+        os.kill(self.pid, signal.SIGSTOP)  # it must not see its children die, and have no more of them
+        while _state(self.pid) not in "TZ":
+            time.sleep(0.001)
+        gone = self.processes()
+        for process in reversed(gone):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        self._process.wait(PATIENCE)
+        self._process = None
+        while any(_state(process) != "Z" for process in gone):
+            time.sleep(0.001)
+
+    def cut(self, url: str) -> None:
+        """What its administrator can do: all connections to that database end in the midst of whatever they do."""
+        raise NotImplementedError
+
     def end(self) -> None:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _state(process: int) -> str:
+    """As ps shows it: T is stopped; Z has ended, also if nobody knows it any more."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "Z"
 
 
 class PostgreSqlServer(Server):
@@ -103,7 +142,8 @@ class PostgreSqlServer(Server):
         settings = ("fsync=off", "listen_addresses=127.0.0.1", f"unix_socket_directories={self.folder}")
         options = [word for setting in settings for word in ("-c", setting)]
         where = ("-D", str(self.folder / "data"), "-p", str(self.port))
-        self.launch(str(self._programs / "postgres"), *where, *options)
+        if self._process is None:
+            self.launch(str(self._programs / "postgres"), *where, *options)
 
     def greet(self) -> None:
         self.connect().close()
@@ -120,6 +160,13 @@ class PostgreSqlServer(Server):
                 done = connection.execute(statement)
             return done.fetchall() if done.description else []
 
+    def cut(self, url: str) -> None:
+        del url  # there is but one database
+        self.do(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
     def empty(self) -> str:
         """The address of a database without tables."""
         self.do("DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
@@ -130,6 +177,9 @@ class FirebirdServer(Server):
     at_once = signal.SIGKILL  # SIGQUIT it may sit out for ever
 
     def __init__(self, program: Path) -> None:
+        from firebird.driver import get_api
+
+        get_api()  # loaded by one thread: those who come while it is being loaded find half of it
         super().__init__("firebird")
         self._program = program
         self._made = 0
@@ -150,7 +200,8 @@ class FirebirdServer(Server):
         self.start()
 
     def start(self) -> None:
-        self.launch(str(self._program))
+        if self._process is None:
+            self.launch(str(self._program))
 
     def greet(self) -> None:
         socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -171,6 +222,9 @@ class FirebirdServer(Server):
                     found = cursor.fetchall() if cursor.description else []
                 connection.commit()
         return found
+
+    def cut(self, url: str) -> None:
+        self.do(url, "DELETE FROM MON$ATTACHMENTS WHERE MON$REMOTE_PID > 0 AND MON$ATTACHMENT_ID <> CURRENT_CONNECTION")
 
     def empty(self) -> str:
         """The address of a database without tables."""

@@ -6,19 +6,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 
 from drivers import base, profile
-from drivers.host_link import simtables
 from drivers.host_link.driver import HostLink, create
-from drivers.host_link.sim import serve
 from drivers.profile import DeviceTable, LotProfile
 from drivers.simlot.world import World
 from parking.money import Yen
 from parking.stay import NameKind, StayRef
+from tests.drivers.host_link.hosts import SERVERS, host_of
 from tests.rigs import databases
 
 SEED_LOT = Path(__file__).parents[3] / "seeds" / "lots" / "gated-host.toml"
@@ -110,41 +108,6 @@ def firebird() -> Iterator[databases.FirebirdServer]:
     yield from databases.firebird()
 
 
-POSTGRESQL = simtables.Dialect(
-    "TIMESTAMPTZ", lambda at: at, "%s", ("LOCK TABLE daiko_stays, daiko_fees, daiko_books, daiko_payments",)
-)
-FIREBIRD = simtables.Dialect("TIMESTAMP", lambda at: at.astimezone(ZoneInfo("Asia/Tokyo")).replace(tzinfo=None))
-
-
-def host_of(
-    way: str, world: World, lot: LotProfile, run_dir: Path, request: pytest.FixtureRequest
-) -> tuple[Any, DeviceTable, Any]:
-    """A host reached in one way, the device of a profile for it, and its database server if it has one."""
-    device = lot.device[0]
-    if way == "http":
-        served = serve(world, device, lot.exit, run_dir)
-        return served, msgspec.structs.replace(device, url=served.url, timeout_seconds=0.3), None
-    password = databases.PASSWORD if way in ("postgresql", "firebird") else ""
-    options = {"password": password} if password else {}
-    server = request.getfixturevalue(way) if password else None
-    if way == "postgresql":
-        served = simtables.serve(world, server.empty(), POSTGRESQL, server.connect)
-    elif way == "firebird":
-        url = server.empty()
-        served = simtables.serve(world, url, FIREBIRD, lambda: server.connect(url))
-    else:
-        served = serve(world, DeviceTable(id="host", family="host_link", url=f"{way}:///"), lot.exit, run_dir)
-    names = device.options.get("names")
-    made = DeviceTable(
-        id="host",
-        family="host_link",
-        url=served.url,
-        timeout_seconds=2.0,
-        options=options | ({"names": names} if names else {}),
-    )
-    return served, made, server
-
-
 @pytest.fixture
 def lane_of(lot: LotProfile, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[str], Lane]]:
     """Makes lanes: a car has been in for 65 minutes, 600 yen are due; how the host is reached is up to the test."""
@@ -154,7 +117,8 @@ def lane_of(lot: LotProfile, tmp_path: Path, request: pytest.FixtureRequest) -> 
         run_dir = tmp_path / way
         world = World(lot, run_dir, now, seed=11)
         ticket = world.arrive(minutes_ago=65).name
-        served, device, server = host_of(way, world, lot, run_dir, request)
+        server = request.getfixturevalue(way) if way in SERVERS else None
+        served, device = host_of(way, world, lot, run_dir, server)
         lane = Lane(world, served, create(device, (), now), Journal(world), ticket, way, device, server)
         made.append(lane)
         return lane

@@ -1,8 +1,5 @@
 """What tests do to each kind of host, and what they wait for."""
 
-import contextlib
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -65,10 +62,7 @@ def back(lane: Any) -> None:
 def mute(lane: Any, on: bool) -> None:
     """Somebody is there and says nothing."""
     if lane.server is not None:
-        os.kill(lane.server.pid, signal.SIGSTOP if on else signal.SIGCONT)
-        for child in children(lane.server.pid):
-            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
-                os.kill(child, signal.SIGSTOP if on else signal.SIGCONT)
+        lane.server.freeze(on)
     elif lane.way == "http":
         lane.served.faults.silent = on
     elif lane.way == "sqlite":
@@ -87,11 +81,6 @@ def quiet(lane: Any, on: bool) -> None:
         lane.served.faults.delay_ms = 300 if on else 0
     else:
         lane.served.faults.stopped = on
-
-
-def children(pid: int) -> list[int]:
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in listed]
 
 
 CHILD = """

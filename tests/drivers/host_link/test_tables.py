@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from parking.errors import Code, Environment, NotSent, Uncertain
 from parking.money import Yen
 from parking.outcome import Level
 from tests.drivers.host_link.mishaps import brief, soon, until
+from tests.drivers.host_link.wire import COMMITS, Wire
 from tests.rigs.databases import PASSWORD
 
 ROOT = Path(__file__).parents[3]
@@ -50,75 +50,30 @@ def mishap(lane: Any, **change: Any) -> Environment:
     return error.value
 
 
-class Cutter:
-    """Passes everything on until the client has said `word`; what is answered after that gets lost."""
-
-    def __init__(self, port: int, word: bytes) -> None:
-        self._port, self._word = port, word
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self.cut = 0
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._pass, args=(client,), daemon=True).start()
-
-    def _pass(self, client: socket.socket) -> None:
-        with client, socket.create_connection(("127.0.0.1", self._port)) as server:
-            lost = threading.Event()
-
-            def back() -> None:
-                with contextlib.suppress(OSError):
-                    while (data := server.recv(65_536)) and not lost.is_set():
-                        client.sendall(data)
-
-            threading.Thread(target=back, daemon=True).start()
-            with contextlib.suppress(OSError):
-                while data := client.recv(65_536):
-                    if self._word in data and not self.cut:
-                        lost.set()
-                        self.cut += 1
-                        server.sendall(data)
-                        time.sleep(0.15)  # long enough for the server to commit
-                        client.shutdown(socket.SHUT_RDWR)
-                        return
-                    server.sendall(data)
-
-
 @pytest.fixture
-def cutter() -> Iterator[Callable[..., Cutter]]:
+def losing() -> Iterator[Callable[[str, int], tuple[Wire, threading.Event]]]:
+    """Makes wires on which the answer to the first commit gets lost."""
     with contextlib.ExitStack() as stack:
 
-        def make(port: int, word: bytes) -> Cutter:
-            return stack.enter_context(contextlib.closing(Cutter(port, word)))
+        def make(way: str, port: int) -> tuple[Wire, threading.Event]:
+            wire = stack.enter_context(contextlib.closing(Wire(port, COMMITS[way])))
+            return wire, wire.lose_answer(0.15)  # long enough for the server to commit
 
         yield make
-
-
-OP_COMMIT = b"\x00\x00\x00\x1e"
 
 
 class TestTheAnswerToACommitIsLost:
     """The row was written, and we were not told: looking on a new connection tells, and nothing is written again."""
 
-    @pytest.mark.parametrize(("way", "word"), [("postgresql", b"INSERT INTO"), ("firebird", OP_COMMIT)])
-    def test_and_the_row_itself_tells_that_it_was_ours(self, lane_of: Any, cutter: Any, way: str, word: bytes) -> None:
+    @pytest.mark.parametrize("way", ["postgresql", "firebird"])
+    def test_and_the_row_itself_tells_that_it_was_ours(self, lane_of: Any, losing: Any, way: str) -> None:
         lane = lane_of(way)
-        line = cutter(lane.server.port, word)
+        line, passed = losing(way, lane.server.port)
         outcome = at(lane, url=lane.device.url.replace(f":{lane.server.port}", f":{line.port}")).settle(
             lane.order(seconds=3)
         )
-        assert line.cut == 1
+        assert passed.is_set()
+        assert line.inserts == 1
         assert isinstance(outcome, base.Applied), outcome
         assert outcome.level is Level.LEGACY_CONFIRMED
         assert (lane.references(), len(lane.journal.intents)) == (["DK-1002-1"], 1)
@@ -154,6 +109,37 @@ class TestTheAnswerToACommitIsLost:
         assert isinstance(outcome, base.Applied), outcome
         assert outcome.level is Level.LEGACY_CONFIRMED
         assert lane.references() == ["DK-1002-1"]
+
+
+OP_ATTACH, OP_ROLLBACK = b"\x00\x00\x00\x13", b"\x00\x00\x00\x1f"
+
+
+class TestAFirebirdServer:
+    """Its library waits for each answer without end; we do not."""
+
+    @pytest.fixture
+    def driver_on(self, lane_of: Any) -> Iterator[Callable[[bytes], Any]]:
+        """A driver on a wire that loses the answer to the next packet of a kind, and stays open for long."""
+        with contextlib.ExitStack() as stack:
+
+            def make(operation: bytes) -> Any:
+                lane = lane_of("firebird")
+                wire = stack.enter_context(contextlib.closing(Wire(lane.server.port, operation)))
+                wire.lose_answer(5.0)
+                return at(lane, url=lane.device.url.replace(f":{lane.server.port}", f":{wire.port}"))
+
+            yield make
+
+    def test_that_does_not_answer_a_goodbye_holds_up_nobody_and_what_was_read_is_good(self, driver_on: Any) -> None:
+        driver, began = driver_on(OP_ROLLBACK), time.monotonic()
+        assert driver.stays(soon(0.6))
+        assert 0.5 < time.monotonic() - began < 2
+
+    def test_that_never_lets_us_in_is_not_reached(self, driver_on: Any) -> None:
+        driver, began = driver_on(OP_ATTACH), time.monotonic()
+        with pytest.raises(NotSent):
+            driver.stays(soon(0.6))
+        assert time.monotonic() - began < 2  # it is waited for in whole seconds
 
 
 SLEEPY = (

@@ -1,5 +1,6 @@
 """What the driver promises about releases, holds and readings, whatever the line does. Real ptys and sockets."""
 
+import socket
 import threading
 import time
 
@@ -194,6 +195,17 @@ class TestRelease:
         lot.faults.unplugged = False
         time.sleep(0.1)
         assert lot.release().level is Level.PHYSICALLY_OBSERVED
+
+
+def test_a_device_comes_back_though_somebody_else_had_its_port_meanwhile(rig):
+    lot = rig("relay_board", "tcp")
+    lot.faults.unplugged = True
+    time.sleep(0.1)
+    with socket.create_server(("127.0.0.1", int(lot.device.url.rpartition(":")[2]))):
+        lot.faults.unplugged = False
+        time.sleep(0.1)
+    time.sleep(0.1)
+    assert lot.release().level is Level.PHYSICALLY_OBSERVED
 
 
 @every_wire
