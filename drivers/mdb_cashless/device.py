@@ -19,6 +19,8 @@ from drivers.mdb_cashless.words import (
     Approve,
     AskVersion,
     Complaint,
+    Configure,
+    Configured,
     Deny,
     Dialect,
     Setting,
@@ -73,7 +75,12 @@ class Reader:
         self._codec = LineCodec(dialect, Side.READER)
         amounts = manner.amounts
         setting = Setting(manner.credit is None, amounts.decimals, amounts.scale)
-        self._set_up = self._codec.encode(*dialect.set_up(setting))
+        set_up = dialect.set_up(setting)
+        self._set_up = self._codec.encode(*set_up)
+        self._settings = sum(isinstance(word, Configure) for word in set_up)
+        self._taken, self._set = 0, False
+        """Settings taken since the set-up was said last; whether all of them ever were."""
+        self._told_unset = False
         self._requests: deque[Request] = deque(maxlen=REMEMBERED)
         self._last_began: datetime | None = None
         self.alive = False
@@ -96,10 +103,9 @@ class Reader:
         """The request that a stay is, as far as it is remembered; the youngest where the stay has no beginning."""
         return next((one for one in reversed(self._requests) if one.ref.same_as(stay)), None)
 
-    def wording(self, amount: Yen) -> bytes | None:
-        """The exact bytes of an approval; None if the amount cannot be said."""
-        text = self._manner.amounts.say(amount)
-        return None if text is None else self._codec.encode(Approve(text))
+    def wording(self, request: Request) -> bytes:
+        """The exact bytes of its approval: the amount as the adapter wrote it."""
+        return self._codec.encode(Approve(request.written))
 
     # --- what the line tells ------------------------------------------------------------------------------------------
 
@@ -128,12 +134,12 @@ class Reader:
         if now >= self._next_question:
             said += self._ask(now)
         if not self.alive and now >= self._set_up_due:
-            self._set_up_due = now + self._manner.patience
+            self._set_up_due, self._taken = now + self._manner.patience, 0
             said += self._set_up
         request = self.request
         if request is not None and request.stage is Stage.READY:
             request.stage = Stage.SAID
-            said += self.wording(request.amount) or b""
+            said += self.wording(request)
         if self._deny_due:
             self._deny_due = False
             said += self._codec.encode(Deny())
@@ -169,11 +175,14 @@ class Reader:
             case VendDone() if last is None or not last.succeeded():
                 log.warning("VEND SUCCESS for no approval of ours")
             case Complaint(trouble, text):
-                self._complaint(trouble, one_line(text))
+                self._complaint(trouble, one_line(text), now)
+            case Configured():
+                self._taken += 1
+                self._set = self._set or self._taken == self._settings
             case Acknowledged() if last is not None and last.stage is Stage.APPROVED:
                 last.acknowledged = True
             case Switched(on):
-                self.alive, self._start_due = on, now + self._session_check
+                self._switched(on, now)
             case Version():
                 self.version = word
 
@@ -181,16 +190,25 @@ class Reader:
         self.alive, self._enabled, self._start_due = True, False, now + self._session_check
         if self._requests:
             self._requests[-1].superseded()
-        amount = self._manner.amounts.read(written)
+        amount = self._manner.amounts.read(written, zeros=self._set)
         if amount is None:
-            log.warning("the machine asks for %s: no amount by this profile's decimals and scale", written)
+            but = "" if self._set else ", which the adapter has not taken"
+            log.warning("the machine asks for %s: no amount by this profile's decimals and scale%s", written, but)
             self._deny_due = True
             return
         began = self._clock().replace(microsecond=0)
         if self._last_began is not None and began <= self._last_began:
             began = self._last_began + timedelta(seconds=1)  # no two requests are ever the same stay
         self._last_began = began
-        self._requests.append(Request(StayRef(NameKind.DESK, self._manner.desk, began), amount))
+        self._requests.append(Request(StayRef(NameKind.DESK, self._manner.desk, began), amount, written))
+
+    def _switched(self, on: bool, now: float) -> None:
+        """An adapter that has ceased to play our reader is set up again; what was asked for goes with it."""
+        self.alive, self._start_due = on, now + self._session_check
+        if not on:
+            self._enabled = False
+            if self._requests:
+                self._requests[-1].left("the adapter plays no reader any more")
 
     def _status(self, state: State, now: float) -> None:
         self.alive, self._enabled = True, state is State.ENABLED
@@ -202,11 +220,33 @@ class Reader:
         else:
             self._requests[-1].left()
 
-    def _complaint(self, trouble: Trouble, text: str) -> None:
+    def _complaint(self, trouble: Trouble, text: str, now: float) -> None:
         last = self._requests[-1] if self._requests else None
-        if trouble is Trouble.NO_VEND and last is not None:
-            last.not_taken(text)
-        elif trouble is not Trouble.VEND_FAILED:
-            log.debug("the adapter complains: %s", text)
-        elif last is None or not last.failed():
-            log.warning("VEND FAILURE for no approval of ours: %s", text)
+        match trouble:
+            case Trouble.IS_ON:
+                self._switched(True, now)
+                self._tell_unset()
+            case Trouble.IS_OFF:
+                self._switched(False, now)
+            case Trouble.NO_VEND if last is not None:
+                last.nothing_asked(text)
+            case Trouble.NOT_TAKEN if last is not None and last.not_taken(text):
+                log.warning("the adapter did not take %s: %s; are decimals and scale right?", last.written, text)
+                self._deny_due = True  # or the machine would wait for what can never be said to it
+            case Trouble.CANCELLED if last is not None:
+                last.left()
+            case Trouble.RESET if last is not None:
+                last.reset(self._manner.acknowledging)
+            case Trouble.VEND_FAILED if last is None or not last.failed():
+                log.warning("VEND FAILURE for no approval of ours: %s", text)
+            case Trouble.OTHER:
+                log.debug("the adapter complains: %s", text)
+
+    def _tell_unset(self) -> None:
+        """Once; what the adapter took from us before, it still has."""
+        if not self._set and not self._told_unset:
+            self._told_unset = True
+            log.warning(
+                "settings not taken: the adapter was on already; if its amounts or sessions are not as the profile has "
+                "them, take its power away (bus and USB) while nobody pays, and give it back"
+            )

@@ -96,10 +96,7 @@ class MdbCashless:
                 known = _refusal(request, order)
                 if known is not None:
                     return known
-                wording = reader.wording(request.amount)
-                if wording is None:
-                    return base.Refused(Code.WRONG_AMOUNT, f"{request.amount} yen cannot be said to this machine")
-                order.intend(wording, None)
+                order.intend(reader.wording(request), None)
                 request.approve(order.reference)
         self._serving.wait(lambda _: request.decided or None, order.deadline)
         outcome = self._outcome(request, order.deadline)
@@ -157,7 +154,7 @@ def _outcome(request: Request) -> base.Outcome | NotSent:
     match request.stage:
         case Stage.SOLD | Stage.RESET:
             return base.Applied(Level.LEGACY_CONFIRMED, (Evidence(EvidenceKind.WITNESS, request.words),))
-        case Stage.FAILED:
+        case Stage.FAILED | Stage.NOT_TAKEN:
             return base.Refused(Code.DEVICE_REFUSED, request.words)
         case Stage.WITHDRAWN | Stage.LATE:
             return base.Refused(Code.STAY_UNKNOWN, request.words)

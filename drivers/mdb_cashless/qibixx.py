@@ -1,8 +1,9 @@
 """The dialect of Qibixx' MDB-USB and MDB Pi HAT adapters, cashless slave.
 
 Source: docs.qibixx.com, "Cashless Device - Accept a Vend Request from VMC in Always Idle", "Vending Sessions Examples"
-and "Configuration". Not documented there, and assumed: the number in the complaint about an approval that comes when
-nothing is asked for (`VEND -1`, after the `START -1` that adapters were seen to send).
+and "Configuration". Of complaints the maker publishes `VEND 3` only. The others, and `c,STATUS,ONLINE` and `OFFLINE`,
+are those that public host programs wait for; README.md names them. By these, a number below zero answers what the
+adapter was just told and did not do; one above zero tells of the machine. `VEND -1` is assumed.
 """
 
 import re
@@ -52,6 +53,8 @@ _SAID: Final[dict[str, Said]] = {
     "c,VEND,SUCCESS": VendDone(),
     "r,ACK": Acknowledged(),
     "c,SET,OK": Configured(),
+    "c,STATUS,ONLINE": Switched(True),
+    "c,STATUS,OFFLINE": Switched(False),
 }
 _TOLD: Final[dict[str, Told]] = {
     "V": AskVersion(),
@@ -62,7 +65,16 @@ _TOLD: Final[dict[str, Told]] = {
     "C,VEND,-1": Deny(),
 }
 _WRITTEN: Final[dict[Word, str]] = {word: line for line, word in reversed([*_SAID.items(), *_TOLD.items()])}
-_TROUBLES: Final = {"VEND 3": Trouble.VEND_FAILED, "VEND -1": Trouble.NO_VEND}
+_TROUBLES: Final = {
+    "VEND 1": Trouble.CANCELLED,
+    "VEND 3": Trouble.VEND_FAILED,
+    "VEND 5": Trouble.RESET,
+    "VEND -1": Trouble.NO_VEND,
+    "VEND -2": Trouble.NOT_TAKEN,
+    "VEND -3": Trouble.NO_VEND,
+    "cashless is on": Trouble.IS_ON,
+    "cashless is off": Trouble.IS_OFF,
+}
 
 
 class Qibixx:

@@ -31,12 +31,14 @@ class Stage(StrEnum):
     """The machine said VEND FAILURE: it gave nothing."""
     LATE = "late"
     """The machine had withdrawn its request before the adapter saw our approval."""
+    NOT_TAKEN = "not_taken"
+    """The adapter could make nothing of our approval; the machine has heard nothing of it."""
     UNCLEAR = "unclear"
     """An approval left, and the request is over without a word of the machine about it."""
 
 
 SETTLED: Final = frozenset({Stage.SOLD, Stage.RESET})
-UNTOUCHED: Final = frozenset({Stage.WITHDRAWN, Stage.UNSENT, Stage.FAILED, Stage.LATE})
+UNTOUCHED: Final = frozenset({Stage.WITHDRAWN, Stage.UNSENT, Stage.FAILED, Stage.LATE, Stage.NOT_TAKEN})
 """It is certain that the machine did not act on an approval of ours."""
 _SAID: Final = frozenset({Stage.APPROVED, Stage.UNCLEAR})
 
@@ -47,6 +49,8 @@ class Request:
 
     ref: StayRef
     amount: Yen
+    written: str
+    """The amount as the adapter wrote it, and as it is said back."""
     stage: Stage = Stage.ASKED
     reference: str = ""
     """Whose approval it is."""
@@ -92,7 +96,18 @@ class Request:
         self.stage, self.words = Stage.FAILED, "the machine said VEND FAILURE: it gave nothing for the approval"
         return True
 
-    def not_taken(self, words: str) -> None:
+    def not_taken(self, words: str) -> bool:
+        """The adapter says that it could make nothing of the approval. False if there was none that it could mean.
+
+        Not believed where the controller has acknowledged something since the approval left: perhaps the approval.
+        """
+        if self.stage is Stage.APPROVED and not self.acknowledged:
+            self.stage, self.words = Stage.NOT_TAKEN, f"the adapter did not take the approval: {words}"
+            return True
+        self.nothing_asked(words)
+        return False
+
+    def nothing_asked(self, words: str) -> None:
         """The adapter says that nothing was asked for when the approval came.
 
         Believed only where the machine had left the vend already: two words that fit together.
@@ -102,11 +117,11 @@ class Request:
         elif self.stage in _SAID and not self.closed:
             self.stage, self.words = Stage.UNCLEAR, f"the adapter knew of no request for the approval: {words}"
 
-    def left(self) -> None:
-        """The machine is no longer in the vend, and did not say why."""
+    def left(self, words: str = "the machine withdrew its request") -> None:
+        """The machine is no longer in the vend, and did not say why. `words`: for what was not approved by then."""
         self.over = True
         if self.stage in (Stage.ASKED, Stage.READY):
-            self.stage, self.words = Stage.WITHDRAWN, "the machine withdrew its request"
+            self.stage, self.words = Stage.WITHDRAWN, words
         elif self.stage is Stage.APPROVED:
             self.stage, self.words = (
                 Stage.UNCLEAR,

@@ -1,6 +1,7 @@
 """A simulated adapter: a reader on the bus on one side, lines of text on the other. It lives as long as it has power.
 
-What it writes down and when is what the maker's published examples show; what they do not show is in qibixx.py.
+What it writes down and when is what the maker's published examples show; what they do not show is in qibixx.py, and how
+adapters differ there in simfaults.py.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from drivers.mdb_cashless import words
 from drivers.mdb_cashless.amounts import Amounts
 from drivers.mdb_cashless.block import ACK, Block, BlockCodec, Char, Command, Reply, Side, Vend, from_peripheral
 from drivers.mdb_cashless.block import Reader as ReaderCommand
+from drivers.mdb_cashless.simfaults import Faults
 from drivers.mdb_cashless.words import State
 
 LONGEST_WAIT: Final = 0xFF
@@ -28,14 +30,15 @@ class Answer:
 
 
 NOTHING: Final = Answer()
+ON_ALREADY: Final = words.Complaint(words.Trouble.IS_ON, "cashless is on")
 
 
 class Adapter:
     """What it says to the program is collected in `said`. Not thread-safe."""
 
-    def __init__(self, amounts: Amounts) -> None:
+    def __init__(self, amounts: Amounts, faults: Faults) -> None:
         """Fresh from power-up: switched off."""
-        self._amounts = amounts
+        self._amounts, self._faults = amounts, faults
         self._on = False
         self._state: State | None = None
         """None: in a vend."""
@@ -76,6 +79,8 @@ class Adapter:
         match data[0]:
             case Command.RESET:
                 self._news = Answer(bytes((Reply.JUST_RESET,)))
+                if self._state is None and self._faults.tells_reset:
+                    self.said.append(words.Complaint(words.Trouble.RESET, "VEND 5"))
                 self._go(State.INACTIVE)
             case Command.POLL:
                 return self._news
@@ -100,6 +105,8 @@ class Adapter:
                 self.said.append(self._asked)
             case Vend.CANCEL:
                 self._news = NOTHING
+                if self._faults.tells_cancel:
+                    self.said.append(words.Complaint(words.Trouble.CANCELLED, "VEND 1"))
                 return Answer(bytes((Reply.DENIED,)), State.IDLE)
             case Vend.SUCCESS:
                 self.said.append(words.VendDone())
@@ -125,8 +132,7 @@ class Adapter:
             case words.AskHardware():
                 self.said.append(words.Hardware("6.0,SIM"))
             case words.Configure():
-                wrong = words.Complaint(words.Trouble.OTHER, "SET -1")
-                self.said.append(wrong if self._on else words.Configured())
+                self.said.append(ON_ALREADY if self._on else words.Configured())
             case words.Switch(on):
                 self._switch(on)
             case words.Start(credit):
@@ -137,7 +143,11 @@ class Adapter:
                 self._deny()
 
     def _switch(self, on: bool) -> None:
+        if on and self._on and self._faults.is_on:
+            self.said.append(ON_ALREADY)
+            return
         if on != self._on:
+            self._unacknowledged = None
             self._on, self._state, self._news = on, State.INACTIVE, Answer(bytes((Reply.JUST_RESET,)))
         self.said.append(words.Switched(on))
         if on:
@@ -146,14 +156,16 @@ class Adapter:
     def _start(self, credit: str) -> None:
         units = self._units(credit)
         if self._state is not State.ENABLED or units is None:
-            self.said.append(words.Complaint(words.Trouble.OTHER, "START -1"))
+            self.said.append(words.Complaint(words.Trouble.OTHER, "START -3"))
             return
         self._news = Answer(bytes((Reply.BEGIN_SESSION,)) + units, State.IDLE)
 
     def _approve(self, amount: str) -> None:
         units = self._units(amount)
         if not self._on or self._state is not None or units is None:
-            self.said.append(words.Complaint(words.Trouble.NO_VEND, "VEND -1"))
+            self.said.append(words.Complaint(words.Trouble.NO_VEND, "VEND -3"))
+        elif self._faults.take("refuse_approval_once"):
+            self.said.append(words.Complaint(words.Trouble.NOT_TAKEN, "VEND -2"))
         else:
             self._news = Answer(bytes((Reply.APPROVED,)) + units)
 
@@ -166,8 +178,10 @@ class Adapter:
     def _written(self, units: bytes) -> str:
         amounts, raw = self._amounts, int.from_bytes(units, "big") * self._amounts.scale
         whole, rest = divmod(raw, 10**amounts.decimals)
-        return f"{whole}.{rest:0{amounts.decimals}d}" if amounts.decimals else str(whole)
+        if amounts.decimals == 0:
+            return f"{whole}.00" if self._faults.two_digits else str(whole)
+        return f"{whole}.{rest:0{amounts.decimals}d}"
 
     def _units(self, written: str) -> bytes | None:
-        value = self._amounts.read(written)
+        value = self._amounts.read(written, zeros=True)
         return None if value is None else (value * 10**self._amounts.decimals // self._amounts.scale).to_bytes(2, "big")

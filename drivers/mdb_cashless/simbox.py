@@ -26,7 +26,7 @@ class Box:
     def __init__(self, amounts: Amounts, dialect: Dialect, faults: Faults) -> None:
         """It has just got its power."""
         self._faults = faults
-        self._adapter = Adapter(amounts)
+        self._adapter = Adapter(amounts, faults)
         self._codec = LineCodec(dialect, Side.ADAPTER)
         self._characters = CharCodec()
         self._waiting: deque[words.Word] = deque()
@@ -55,6 +55,8 @@ class Box:
 
     def say(self) -> bytes:
         """What it has to say to the program by now."""
+        if not self._faults.silent and self._faults.take("switched_off"):
+            self._adapter.hear(words.Switch(False))
         said, self._adapter.said = self._adapter.said, []
         noise = NOISE if self._faults.garbage else b""
         return b"".join(noise + self._codec.encode(word) for word in said if not self._loses(word))
@@ -76,6 +78,8 @@ class Box:
 
     def _loses(self, word: words.Said) -> bool:
         """Whether a line of the adapter never arrives."""
+        if isinstance(word, words.Switched):
+            return self._faults.silent
         lost = self._faults.silent or self._faults.take("drop_said_once")
         if isinstance(word, words.VendDone):
             lost = self._faults.take("drop_success_once") or lost

@@ -14,6 +14,11 @@ class Faults:
     our approval; `cancel_second`: just after. `restart`: the adapter, now; `restart_on_approval`: as it reads one;
     `restart_after_approval`: once the machine has it. `garbage`: on the adapter's line; `bus_garbage`: on the bus.
     `byte_us`: microseconds that each byte takes to us.
+
+    How adapters differ, as public host programs show: `two_digits`: it writes amounts with two digits behind the point
+    where none were agreed on; `tells_cancel`: it says VEND 1 when the machine cancels; `tells_reset`: VEND 5 when it is
+    reset in a vend; `is_on`: to `C,1` while it is on it says only so. `refuse_approval_once`: it can make nothing of
+    an approval (VEND -2), and the vend goes on; `switched_off`: somebody switches it off, by another line.
     """
 
     unplugged: bool = False
@@ -31,6 +36,12 @@ class Faults:
     restart_after_approval: bool = False
     garbage: bool = False
     bus_garbage: bool = False
+    two_digits: bool = False
+    tells_cancel: bool = False
+    tells_reset: bool = False
+    is_on: bool = False
+    refuse_approval_once: bool = False
+    switched_off: bool = False
     byte_us: int = 0
     late_success_ms: int = 0
 

@@ -26,6 +26,16 @@ class Trouble(StrEnum):
     """The controller said VEND FAILURE: it gave nothing for the approval."""
     NO_VEND = "no_vend"
     """An approval came while nothing was asked for: it went nowhere."""
+    NOT_TAKEN = "not_taken"
+    """The adapter could make nothing of an approval: it went nowhere, and the vend goes on."""
+    CANCELLED = "cancelled"
+    """The controller withdrew what it asked for: VEND CANCEL."""
+    RESET = "reset"
+    """The controller reset the reader while it asked for something, or had an approval."""
+    IS_ON = "is_on"
+    """Told to do what it does only while it plays no reader: it plays one."""
+    IS_OFF = "is_off"
+    """Told to do what it does only while it plays a reader: it plays none."""
     OTHER = "other"
 
 

@@ -9,6 +9,7 @@ from drivers.mdb_cashless.amounts import Amounts
 from drivers.mdb_cashless.block import ACK, Block, Char, from_controller, from_peripheral
 from drivers.mdb_cashless.simadapter import Adapter
 from drivers.mdb_cashless.simbus import NOISE, CharCodec, exchange, to_wire
+from drivers.mdb_cashless.simfaults import Faults
 
 CHARACTERS = st.lists(st.builds(Char, st.integers(0, 255), st.booleans()), max_size=50).map(tuple)
 POLL, RESET, CANCEL = b"\x12", b"\x10", b"\x13\x01"
@@ -117,7 +118,7 @@ def test_the_simulated_noise_is_no_block_to_either_side():
 
 
 def switched_on():
-    made = Adapter(Amounts())
+    made = Adapter(Amounts(), Faults())
     made.hear(words.Switch(True))
     return made
 

@@ -218,6 +218,19 @@ def test_what_is_no_whole_yen_or_not_written_as_agreed_is_no_amount(amounts, wri
     assert amounts.read(written) is None
 
 
+@pytest.mark.parametrize("written", ["450", "450.0", "450.00", "450.000"])
+def test_zeros_behind_the_point_may_stand_where_no_decimals_were_agreed_on_and_taken(written):
+    assert Amounts().read(written, zeros=True) == 450
+
+
+@pytest.mark.parametrize(
+    ("amounts", "written"),
+    [(Amounts(), "450.50"), (Amounts(), "450.0000"), (Amounts(), "0.00"), (Amounts(2), "450"), (Amounts(2), "450.0")],
+)
+def test_and_nothing_else(amounts, written):
+    assert amounts.read(written, zeros=True) is None
+
+
 @given(st.integers(0, 3), st.integers(1, 100), st.booleans(), st.integers(0, MOST_YEN))
 def test_what_can_be_said_is_read_as_the_same_and_fits_the_bus(decimals, scale, wide, yen):
     amounts = Amounts(decimals, scale, wide)

@@ -16,7 +16,9 @@ SET_UP = (
 )
 ASKED = "c,STATUS,VEND,450,1"
 ACK, IDLE, ENABLED, INACTIVE = "r,ACK", "c,STATUS,IDLE", "c,STATUS,ENABLED", "c,STATUS,INACTIVE"
-SUCCESS, FAILURE, NO_VEND = "c,VEND,SUCCESS", 'c,ERR,"VEND 3"', 'c,ERR,"VEND -1"'
+SUCCESS, FAILURE, NO_VEND = "c,VEND,SUCCESS", 'c,ERR,"VEND 3"', 'c,ERR,"VEND -3"'
+CANCELLED, RESET, NOT_TAKEN = "c,ERR,VEND 1", "c,ERR,VEND 5", 'c,ERR,"VEND -2"'
+IS_ON, IS_OFF, TAKEN = 'c,ERR,"cashless is on"', 'c,ERR,"cashless is off"', "c,SET,OK"
 
 
 class Line:
@@ -147,7 +149,7 @@ def test_no_two_requests_are_the_same_stay_however_fast_they_come(line):
     assert len({one.ref.key for one in line.reader._requests}) == 10
 
 
-@pytest.mark.parametrize("end", [IDLE, ENABLED, INACTIVE, "c,STATUS,DISABLED"])
+@pytest.mark.parametrize("end", [IDLE, ENABLED, INACTIVE, "c,STATUS,DISABLED", CANCELLED, RESET])
 def test_a_request_ends_when_the_machine_leaves_the_vend(line, end):
     line.hears(ASKED)
     request = line.reader.request
@@ -170,6 +172,79 @@ def test_an_amount_that_is_none_is_denied_at_once(line, written):
     line.hears(f"c,STATUS,VEND,{written},1")
     assert line.reader.request is None
     assert line.says() == b"C,STOP\n"
+    assert line.says() == b""
+
+
+@pytest.mark.parametrize("off", ["c,0", "c,STATUS,OFFLINE", IS_OFF])
+def test_a_request_ends_with_a_reader_that_is_switched_off_and_it_is_set_up_again(line, off):
+    line.hears(ASKED)
+    request = line.reader.request
+    line.hears(off)
+    assert line.reader.request is None
+    assert request.stage is Stage.WITHDRAWN
+    assert not line.reader.alive
+    line.now += 2.1
+    assert SET_UP in line.says()
+    line.hears("c,STATUS,ONLINE")
+    assert line.reader.alive
+    assert line.reader.request is None
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_zeros_behind_the_point_are_an_amount_and_said_back_as_written_once_the_decimals_were_taken(line):
+    line.hears(*[TAKEN] * 4, "c,STATUS,VEND,450.00,5")
+    request = line.reader.request
+    assert request.amount == 450
+    request.approve("DK-1-1")
+    assert line.says() == b"C,VEND,450.00\n"
+
+
+@pytest.mark.parametrize("taken", [[], [TAKEN] * 3, [IS_ON] * 4])
+def test_zeros_behind_the_point_may_be_hundredths_where_the_decimals_were_not_taken(line, taken):
+    """400 yen of a machine that counts in yen are `4.00` of an adapter that still writes two decimals."""
+    line.hears(*taken, "c,STATUS,VEND,4.00,5")
+    assert line.reader.request is None
+    assert line.says() == b"C,STOP\n"
+
+
+@pytest.mark.parametrize("written", ["450.50", "450.01", "450.0000", "4.5", "0.00", "450."])
+def test_a_real_fraction_is_no_amount_whatever_was_taken(line, written):
+    line.hears(*[TAKEN] * 4, f"c,STATUS,VEND,{written},5")
+    assert line.reader.request is None
+
+
+def test_settings_of_two_set_ups_are_not_added_up():
+    line = Line(opened=False)
+    line.reader.opened(line.now)
+    line.says()
+    line.hears(TAKEN, TAKEN)
+    line.now += 2.1
+    assert SET_UP in line.says()
+    line.hears(TAKEN, TAKEN, "c,1", "c,STATUS,VEND,450.00,5")
+    assert line.reader.request is None
+
+
+def test_settings_that_are_not_taken_are_told_once_with_what_to_do(line, caplog):
+    line.hears(*[IS_ON] * 5, "c,STATUS,VEND,450,5", IDLE, *[IS_ON] * 5)
+    (told,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert "settings not taken: the adapter was on already" in told
+    assert "take its power away" in told
+
+
+def test_an_adapter_that_took_them_before_still_has_them(line, caplog):
+    line.hears(*[TAKEN] * 4, *[IS_ON] * 5, "c,STATUS,VEND,450.00,5")
+    assert line.reader.request.amount == 450
+    assert caplog.records == []
+
+
+def test_one_that_says_only_that_it_is_on_plays_our_reader():
+    line = Line(opened=False)
+    line.reader.opened(line.now)
+    line.says()
+    line.hears("v,4.0.2.0,1", *[IS_ON] * 5)
+    assert line.reader.alive
     assert line.says() == b""
 
 
@@ -227,11 +302,64 @@ def test_an_end_without_a_word_about_it_stays_unclear(line):
     assert not request.decided
 
 
-def test_cancel_first_then_approval_is_certainly_no_sale(line):
+@pytest.mark.parametrize("number", [-1, -3])
+@pytest.mark.parametrize(
+    "before", [(ACK, IDLE, ENABLED), (IDLE, ENABLED), (CANCELLED,), (CANCELLED, IDLE), (ACK, RESET)]
+)
+def test_cancel_first_then_approval_is_certainly_no_sale(line, number, before):
     """The wire: the machine cancels, our approval is on its way, the adapter finds nothing to approve."""
+    if RESET in before:
+        line = Line(Manner("1", Amounts()))
+        before = (RESET,)
     request = line.approved()
-    line.hears(ACK, IDLE, ENABLED, NO_VEND)
+    line.hears(*before, f'c,ERR,"VEND {number}"')
     assert request.stage is Stage.LATE
+
+
+def test_a_cancel_that_is_told_after_the_approval_had_left_proves_nothing_by_itself(line):
+    request = line.approved()
+    line.hears(CANCELLED, IDLE, ENABLED)
+    assert request.stage is Stage.UNCLEAR
+
+
+def test_an_approval_of_which_the_adapter_could_make_nothing_is_certainly_no_sale_and_the_machine_is_told(line):
+    request = line.approved()
+    line.hears(NOT_TAKEN)
+    assert request.stage is Stage.NOT_TAKEN
+    assert line.reader.request is None
+    assert line.says() == b"C,STOP\n"
+    line.hears(SUCCESS)
+    assert request.stage is Stage.NOT_TAKEN
+
+
+@pytest.mark.parametrize("lines", [(ACK, NOT_TAKEN), (INACTIVE, NOT_TAKEN, ACK)])
+def test_nor_is_that_believed_once_the_machine_may_have_it(line, lines):
+    request = line.approved()
+    line.hears(lines[0])
+    assert request.stage is not Stage.NOT_TAKEN
+    line.hears(*lines[1:])
+    assert request.stage in (Stage.UNCLEAR, Stage.LATE)
+    assert b"C,STOP" not in line.says()
+
+
+@pytest.mark.parametrize("told", [(ACK, RESET), (ACK, RESET, INACTIVE), (ACK, RESET, "c,STATUS,DISABLED", ENABLED)])
+def test_a_reset_that_the_adapter_tells_by_number_is_one_like_any_other(line, told):
+    request = line.approved()
+    line.hears(*told)
+    assert request.stage is Stage.RESET
+
+
+def test_and_says_nothing_before_the_machine_has_the_approval(line):
+    request = line.approved()
+    line.hears(RESET, ACK, INACTIVE, "c,STATUS,DISABLED", ENABLED)
+    assert request.stage is Stage.UNCLEAR
+
+
+@pytest.mark.parametrize("off", ["c,0", "c,STATUS,OFFLINE", IS_OFF])
+def test_a_reader_that_is_switched_off_after_the_approval_leaves_a_doubt(line, off):
+    request = line.approved()
+    line.hears(ACK, off, "c,1", INACTIVE)
+    assert request.stage is Stage.UNCLEAR
 
 
 @pytest.mark.parametrize("lines", [(NO_VEND,), (NO_VEND, IDLE, ENABLED), ('c,ERR,"VEND 7"', IDLE)])
@@ -254,20 +382,20 @@ def test_news_after_the_machine_asked_anew_is_not_about_the_old_request(line):
     old = line.approved()
     line.hears(ASKED)
     assert (old.stage, old.decided) == (Stage.UNCLEAR, True)
-    for news in (SUCCESS, FAILURE, NO_VEND):
+    for news in (SUCCESS, FAILURE, NO_VEND, NOT_TAKEN):
         line.hears(news)
         assert old.stage is Stage.UNCLEAR
     assert line.reader.request.stage is Stage.ASKED
 
 
-@pytest.mark.parametrize("news", [SUCCESS, FAILURE, NO_VEND])
+@pytest.mark.parametrize("news", [SUCCESS, FAILURE, NO_VEND, NOT_TAKEN])
 def test_nor_is_it_where_what_it_asked_for_anew_is_denied(line, news):
     old = line.approved()
     line.hears("c,STATUS,VEND,450.50,1", news)
     assert old.stage is Stage.UNCLEAR
 
 
-@pytest.mark.parametrize("news", [SUCCESS, FAILURE, NO_VEND, ACK])
+@pytest.mark.parametrize("news", [SUCCESS, FAILURE, NO_VEND, NOT_TAKEN, ACK])
 def test_news_about_nothing_of_ours_changes_nothing(line, news):
     line.hears(news)
     line.hears(ASKED, news)
@@ -364,7 +492,7 @@ def test_where_we_begin_a_session_is_offered_whenever_the_machine_enables_us():
     line.now += 0.9
     assert line.says() == b""
     line.now += 0.2
-    line.hears('c,ERR,"START -1"')
+    line.hears('c,ERR,"START -3"')
     assert line.says() == b"C,START,500.00\n"
     line.hears("c,STATUS,IDLE,500.00", "c,STATUS,VEND,450.00,1")
     line.now += 0.9
@@ -385,7 +513,7 @@ def test_a_session_of_which_nothing_was_heard_for_long_is_tried_anew():
         line.hears("v,4.0.2.0,1")
     line.now += 1.1
     assert line.says() == b"V\nC,START,500\n"
-    line.hears('c,ERR,"START -1"')
+    line.hears('c,ERR,"START -3"')
     assert request.stage is Stage.ASKED
     line.hears("c,STATUS,IDLE,500")
     assert request.stage is Stage.WITHDRAWN

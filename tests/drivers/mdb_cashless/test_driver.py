@@ -268,6 +268,72 @@ def test_a_cancel_right_behind_the_approval_is_uncertain_where_the_adapter_does_
     assert here.sold == []
 
 
+@pytest.mark.parametrize("fault", ["cancel_first", "cancel_second"])
+def test_an_adapter_that_tells_a_cancel_by_number_changes_nothing_of_that(rig, fault):
+    here = rig()
+    here.faults.tells_cancel = True
+    stay = here.ask(450)
+    setattr(here.faults, fault, True)
+    outcome = here.settle(stay, seconds=0.3)
+    assert isinstance(outcome, Refused if fault == "cancel_first" else Uncertain), outcome
+    assert here.sold == []
+
+
+def test_an_approval_of_which_the_adapter_can_make_nothing_is_refused_at_once_and_the_machine_goes_on(rig):
+    here = rig()
+    stay = here.ask(450)
+    here.faults.refuse_approval_once = True
+    assert here.settle(stay).code is Code.DEVICE_REFUSED
+    assert isinstance(here.who(stay), Nobody)
+    assert here.driver.stays(soon()) == ()
+    assert here.sold == []
+    here.station.cancel()
+    assert proof_of(here.settle(here.ask(600), amount=600))
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_reset_told_by_number_counts_like_any_other(rig, before):
+    here = rig()
+    here.faults.tells_reset = True
+    stay = here.ask(450)
+    setattr(here.faults, "reset_before_approval" if before else "reset_after_approval", True)
+    outcome = here.settle(stay, seconds=0.3 if before else 1.0)
+    assert isinstance(outcome, Uncertain if before else Applied), outcome
+    assert here.sold == ([] if before else [450])
+
+
+def test_amounts_with_zeros_behind_the_point_are_paid_and_said_back_as_written(rig):
+    here = rig()
+    here.faults.two_digits = True
+    assert proof_of(here.settle(here.ask(450)))
+    assert (here.intents[0][0], here.sold) == (b"C,VEND,450.00\n", [450])
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_an_adapter_that_was_on_already_is_paid_through_with_a_warning(rig, caplog, is_on):
+    here = rig()
+    here.faults.is_on = is_on
+    assert proof_of(here.settle(here.ask(450)))
+    here.driver.close()
+    here.driver = driver.create(here.device, (), here.clock)
+    assert here.driver.stays(soon()) == ()
+    assert proof_of(here.settle(here.ask(600), amount=600, reference="DK-1-2"))
+    assert "settings not taken: the adapter was on already" in caplog.text
+
+
+def test_a_reader_that_is_switched_off_is_set_up_again_and_its_stay_is_over(rig):
+    here = rig()
+    stay = here.ask(450)
+    here.faults.switched_off = True
+    assert until(lambda: here.who(stay) == Nobody("the adapter plays no reader any more"))
+    here.clock.tick(60)
+    fresh = here.stay()
+    assert fresh != stay
+    assert here.settle(stay).code is Code.STAY_UNKNOWN
+    assert proof_of(here.settle(fresh))
+    assert here.sold == [450]
+
+
 @pytest.mark.parametrize("fault", ["drop_approval_once", "drop_success_once"])
 def test_a_lost_line_either_way_is_uncertain(rig, fault):
     here = rig()

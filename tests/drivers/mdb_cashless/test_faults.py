@@ -27,10 +27,13 @@ UNDISTURBED = 10.0
 ONCE = (
     *("drop_approval_once", "drop_success_once", "drop_said_once", "fail_after_approval"),
     *("reset_before_approval", "reset_after_approval", "cancel_first", "cancel_second"),
-    *("restart_on_approval", "restart_after_approval"),
+    *("restart_on_approval", "restart_after_approval", "refuse_approval_once"),
 )
+MANNERS = ("two_digits", "tells_cancel", "tells_reset", "is_on")
+"""How adapters differ; no mishaps."""
 AROUND = (
     *("garbage", "bus_garbage", "slow", "late", "silent", "unplugged", "restart", "cancel", "cash", "twice", "dies"),
+    "switched_off",
 )
 
 
@@ -89,7 +92,7 @@ def befall(here, dice, mishap):
             faults.byte_us = dice.randint(20, 200)
         case "late":
             faults.late_success_ms = dice.randint(5, 300)
-        case "silent" | "unplugged" | "restart":
+        case "silent" | "unplugged" | "restart" | "switched_off":
             return [here.soon_after(when, lambda: setattr(faults, mishap, True))]
         case "cancel":
             return [here.soon_after(when, here.station.cancel)]
@@ -130,6 +133,8 @@ def one_payment(here, dice):
     """A customer with a phone, and what befalls them."""
     mishaps = tuple(dice.sample(ONCE + AROUND, dice.choice((0, 1, 1, 1, 2, 2, 3))))
     amount = dice.choice((1, 100, 450, 1_200, dice.randint(1, 65_534)))
+    for manner in MANNERS:
+        setattr(here.faults, manner, dice.random() < 0.5)
     stay = here.ask(amount)
     payment = Payment(here.station.ticket, amount, mishaps)
     waiting = [timer for one in mishaps for timer in befall(here, dice, one)]
