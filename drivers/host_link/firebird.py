@@ -1,13 +1,11 @@
 """The tables of a host in Firebird: `firebird://user@host:3050/alias`, or the path of its file after the third slash.
 
 Imported only where a profile has such an address: firebird-driver is an extra, and needs Firebird's client library.
-That waits for a server without end; so each exchange has a watch beside it, which breaks the connection at the
-deadline. Known limit: a server that does not answer a connection is waited for in whole seconds.
+That waits for a server without end, and what it has to break off a wait does not always wake it; so each exchange goes
+over a line of ours, which is cut at the deadline (line.py).
 """
 
 import contextlib
-import math
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -16,14 +14,13 @@ from urllib.parse import unquote, urlsplit
 import firebird.driver as fb
 
 from drivers.host_link.host import Account
+from drivers.host_link.line import HERE, Line
 from drivers.host_link.rows import MOST_ROWS
 from drivers.host_link.tables import Row, Statement, bounded, missing_tables
 from parking.errors import Code, DaikoError, Environment, NotSent, Refused, Uncertain
 
 PORT: Final = 3050
 LEAST_SECONDS: Final = 0.01
-RING_AGAIN: Final = 0.1
-"""Seconds between two attempts to break a connection whose deadline is over."""
 WORDS: Final = "write it like firebird://user@192.168.0.10:3050/alias, the password under [device.options]"
 _EXCEPTION: Final = 335544517  # isc_except: a trigger of the host said no
 _SIGN_IN: Final = 335544472  # isc_login
@@ -49,7 +46,7 @@ class Firebird:
             raise Environment(Code.CONFIG, f"{url.rpartition('@')[2]!r} is not a Firebird database's address", WORDS)
         _load()
         self.url = f"firebird://{host}:{port}/{name}"
-        self._dsn = f"{host}/{port}:{name}"
+        self._host, self._port, self._name = host, port, name
         self._user = unquote(parts.username or "")
         self._account = account
 
@@ -58,65 +55,65 @@ class Firebird:
 
     def rows(self, statement: Statement, deadline: float) -> Sequence[Row]:
         """Read, at most MOST_ROWS, in a transaction that cannot change anything."""
-        with self._opened(deadline, fb.TraAccessMode.READ) as (connection, watch):
+        with self._opened(deadline, fb.TraAccessMode.READ) as (connection, line):
             try:
                 with contextlib.closing(connection.cursor()) as cursor:
                     cursor.execute(statement.text, statement.values)
                     return bounded(cursor.fetchmany(MOST_ROWS + 1))
             except fb.Error as error:
-                if not watch.over and (trouble := self._mendable(error)) is not None:
+                if not line.over and (trouble := self._mendable(error)) is not None:
                     raise trouble from error
-                raise Uncertain(Code.NO_REPLY, f"{self.url}: {_said(error, watch)}") from error
+                raise Uncertain(Code.NO_REPLY, f"{self.url}: {_said(error, line)}") from error
 
     def insert(self, statement: Statement, deadline: float) -> None:
         """Write and commit. A key that is there already is refused as well; the row tells which it was."""
-        with self._opened(deadline, fb.TraAccessMode.WRITE) as (connection, watch):
+        with self._opened(deadline, fb.TraAccessMode.WRITE) as (connection, line):
             try:
                 with contextlib.closing(connection.cursor()) as cursor:
                     cursor.execute(statement.text, statement.values)
             except fb.Error as error:
-                if not watch.over:
+                if not line.over:
                     if (trouble := self._mendable(error)) is not None:
                         raise trouble from error
                     if _state(error)[:2] in ("22", "23", "27") or _EXCEPTION in _codes(error):
-                        raise Refused(Code.DEVICE_REFUSED, _said(error, watch)) from error
-                raise Uncertain(Code.NO_REPLY, f"{self.url}: {_said(error, watch)}") from error
+                        raise Refused(Code.DEVICE_REFUSED, _said(error, line)) from error
+                raise Uncertain(Code.NO_REPLY, f"{self.url}: {_said(error, line)}") from error
             try:
                 connection.commit()
             except fb.Error as error:
-                raise Uncertain(Code.NO_REPLY, f"{self.url}: the commit: {_said(error, watch)}") from error
+                raise Uncertain(Code.NO_REPLY, f"{self.url}: the commit: {_said(error, line)}") from error
 
     @contextlib.contextmanager
-    def _opened(self, deadline: float, mode: Any) -> Iterator[tuple[Any, "_Watch"]]:
-        """A new connection with a watch. Raises NotSent or Environment."""
-        left = deadline - time.monotonic()
-        if left < LEAST_SECONDS:
+    def _opened(self, deadline: float, mode: Any) -> Iterator[tuple[Any, Line]]:
+        """A new connection, over a line that is cut at the deadline. Raises NotSent or Environment."""
+        if deadline - time.monotonic() < LEAST_SECONDS:
             raise NotSent(Code.NO_REPLY, f"{self.url}: no time left")
-        fb.driver_config.db_defaults.timeout.value = max(1, math.ceil(left))
         secret = self._account.secret()
         try:
-            connection = fb.connect(self._dsn, user=self._user or None, password=secret or None, charset="UTF8")
-        except fb.Error as error:
-            raise self._not_reached(error) from error
-        watch = _Watch(connection, fb.CancelType.ABORT, deadline)
-        try:
-            left = deadline - time.monotonic()
-            if left < LEAST_SECONDS:
-                raise NotSent(Code.NO_REPLY, f"{self.url}: it took until the deadline to sign in")
-            wait = max(1, int(left))
-            tpb = fb.tpb(fb.Isolation.READ_COMMITTED_RECORD_VERSION, lock_timeout=wait, access_mode=mode)
+            line = Line(self._host, self._port, deadline)
+        except OSError as error:
+            what = f"{self.url}: not reached: {error.strerror or error}"
+            raise NotSent(Code.LINK_DOWN, what, "check the server's power, cable, address") from error
+        with line:
+            dsn = f"{HERE}/{line.port}:{self._name}"
             try:
-                connection.begin(tpb)
+                connection = fb.connect(dsn, user=self._user or None, password=secret or None, charset="UTF8")
             except fb.Error as error:
-                raise NotSent(Code.LINK_DOWN, f"{self.url}: {_said(error, watch)}") from error
-            yield connection, watch
-        finally:
-            with contextlib.suppress(Exception):
-                connection.close()  # the goodbye is an exchange as well: it may never be answered
-            watch.end()
+                raise self._not_reached(error, line) from error
+            try:
+                wait = max(1, int(deadline - time.monotonic()))
+                tpb = fb.tpb(fb.Isolation.READ_COMMITTED_RECORD_VERSION, lock_timeout=wait, access_mode=mode)
+                try:
+                    connection.begin(tpb)
+                except fb.Error as error:
+                    raise NotSent(Code.LINK_DOWN, f"{self.url}: {_said(error, line)}") from error
+                yield connection, line
+            finally:
+                with contextlib.suppress(Exception):
+                    connection.close()  # the goodbye is an exchange as well: it may never be answered
 
-    def _not_reached(self, error: Any) -> DaikoError:
-        what = f"{self.url}: {_said(error)}"
+    def _not_reached(self, error: Any, line: Line) -> DaikoError:
+        what = f"{self.url}: {_said(error, line)}"
         if _SIGN_IN in _codes(error):
             remedy = "correct the user in the address, and password or password_file under [device.options]"
             return Environment(Code.UNAUTHORIZED, what, remedy)
@@ -131,33 +128,6 @@ class Firebird:
         if _FULL in _codes(error):
             return Environment(Code.DISK, f"{self.url}: {_said(error)}", "make room on the server")
         return None
-
-
-class _Watch:
-    """Breaks a connection at the deadline. What the library says afterwards may be the words of an earlier error.
-
-    It does so again and again until all has ended: what is begun just then is not always broken by the first time.
-    """
-
-    def __init__(self, connection: Any, abort: Any, deadline: float) -> None:
-        self.over = False
-        self._attachment, self._abort = connection._att, abort  # noqa: SLF001 - the driver has no public way to it
-        self._attachment.add_ref()  # it may ring while the connection is being closed
-        self._deadline, self._ended = deadline, threading.Event()
-        self._thread = threading.Thread(target=self._guard, name="firebird-watch", daemon=True)
-        self._thread.start()
-
-    def end(self) -> None:
-        self._ended.set()
-        self._thread.join()
-        self._attachment.release()
-
-    def _guard(self) -> None:
-        pause = max(0.0, self._deadline - time.monotonic())
-        while not self._ended.wait(pause):
-            self.over, pause = True, RING_AGAIN
-            with contextlib.suppress(Exception):
-                self._attachment.cancel_operation(self._abort)
 
 
 def _load() -> None:
@@ -180,7 +150,7 @@ def _state(error: Any) -> str:
     return getattr(error, "sqlstate", None) or ""
 
 
-def _said(error: Any, watch: _Watch | None = None) -> str:
-    if watch is not None and watch.over:
+def _said(error: Any, line: Line | None = None) -> str:
+    if line is not None and line.over:
         return "no answer in time"
     return " ".join(str(error).split()) or type(error).__name__
