@@ -49,7 +49,8 @@ class Account:
     """One payment: `amount` yen at most for `stay`; no new coin after `until` (monotonic seconds).
 
     `before` is the event counter before the first coin. `stopped` says why no coin follows; `satisfied`, that it was
-    the station that would take no more; `hint`, which option might have helped.
+    the station that would take no more; `blinking`, that it may have shut for a moment only; `hint`, which option might
+    have helped.
     """
 
     reference: str
@@ -60,6 +61,7 @@ class Account:
     credits: list[Credit] = field(default_factory=list)
     stopped: str = ""
     satisfied: bool = False
+    blinking: bool = False
     hint: str = ""
     full_at: float | None = None
 
@@ -79,18 +81,19 @@ class Account:
 
     @property
     def awaited(self) -> bool:
-        """Whether a coin's fate may still turn out."""
-        return any(one.fate in (Fate.PENDING, Fate.SHOWN, Fate.HELD) for one in self.credits)
+        """Whether a coin's fate may still turn out, or whether the station really has enough."""
+        return self.blinking or any(one.fate in (Fate.PENDING, Fate.SHOWN, Fate.HELD) for one in self.credits)
 
     def stop(self, why: str, satisfied: bool = False) -> None:
         """No coin follows; the first reason counts."""
         if not self.stopped:
             self.stopped, self.satisfied = why, satisfied
+            self.blinking = satisfied
 
     def let_in_again(self, seconds: float) -> None:
         """The station shut, and takes money again so many seconds later: so soon it had not said that it has enough."""
         if seconds <= BLINK:
-            self.satisfied = False
+            self.satisfied = self.blinking = False
             pause = ceil(20 * seconds + 1) / 10
             self.hint = f"it took money again after {seconds:.1f} s: if it often does, set pause_seconds to {pause:g}"
 
@@ -123,9 +126,10 @@ def verdict(account: Account) -> base.Outcome:
     text = f"event counter {account.before} → {known[-1].number}: {mix_text(one.value for one in known)}"
     text += f"; {account.hint}" if account.hint else ""
     proofs = [Evidence(EvidenceKind.COUNTER, text)]
-    if account.satisfied:
+    satisfied = account.satisfied and not account.blinking
+    if satisfied:
         proofs.append(Evidence(EvidenceKind.WITNESS, f"the station takes no more after {account.delivered} yen"))
-    level = Level.LEGACY_CONFIRMED if account.satisfied else Level.LINK_ACKED
+    level = Level.LEGACY_CONFIRMED if satisfied else Level.LINK_ACKED
     return base.Applied(level, tuple(proofs), credited=Yen(account.delivered))
 
 

@@ -197,6 +197,8 @@ class Acceptor:
         host = frame.source or HOST
         if frame.header == self._kind.poll and not frame.data:
             self._notice_beginning(frame, now)
+            if self._payer is not None:
+                self._payer.blinking = False  # it is still shut, and goes on
             self._next_event(now)
             raw = self._framed(host, REPLY, self._events.data())
             return self._say(raw, self._course.show(len(raw)))
@@ -304,6 +306,8 @@ class Acceptor:
         payer = self._payer
         if payer is None:
             return
+        if self._shut_at is not None and now - self._shut_at >= self.settings.grace:
+            payer.blinking = False
         if payer.full_at is None and payer.delivered >= payer.amount:
             payer.full_at = now
         if payer.full_at is not None and now - payer.full_at >= self.settings.grace:
@@ -374,6 +378,7 @@ class Acceptor:
         self._end_period(why)
         if self._payer is not None:
             self._payer.stop(why)
+            self._payer.blinking = False
         if not kept and (self.counter or self._inhibits.touched):
             self.restarts.append(why)
         self._power_up(inhibits=not kept)

@@ -175,6 +175,33 @@ class TestBlinking:
         assert "set pause_seconds to 0.4" in outcome.evidence[0].text
         assert "pause_seconds" in account.words
 
+    def test_also_where_all_coins_had_been_taken_by_then(self):
+        table = Table()
+        table.enable()
+        account = table.pay(300)
+        table.poll()
+        table.ask(Header.SET_INHIBITS, b"\x08\0", wait=0.1)
+        rounds(table, 2)
+        assert account.delivered == 100
+        table.ask(Header.SET_MASTER_INHIBIT, b"\0", wait=0.1)
+        assert not table.acceptor.finished(account, table.now)
+        table.ask(Header.SET_MASTER_INHIBIT, b"\1", wait=0.1)
+        assert table.acceptor.finished(account, table.now)
+        assert verdict(account).level is Level.LINK_ACKED
+
+    @pytest.mark.parametrize("polls", [0, 1])
+    def test_a_station_that_polls_on_while_it_is_shut_or_stays_silent_has_enough(self, polls):
+        table = Table(grace=0.5, patience=3.0)
+        table.enable()
+        account = table.pay(300)
+        table.poll()
+        table.poll()
+        table.ask(Header.SET_INHIBITS, b"\0\0", wait=0.1)
+        rounds(table, polls)
+        table.acceptor.due(table.now + 0.6)
+        assert table.acceptor.finished(account, table.now + 0.6)
+        assert verdict(account).level is Level.LEGACY_CONFIRMED
+
     def test_with_the_option_it_is_one_payment_and_its_end_is_the_stations_word(self):
         table = Table(pause=0.5)
         table.enable()

@@ -297,6 +297,8 @@ def _troubled(line, rng):
     mishaps = MISHAPS | (OF_BILLS if line.bills else {})
     names = rng.sample([*mishaps, *PEOPLE], rng.choice([0, 1, 1, 2, 3]))
     hidden = line.faults.habit == THREE_TRIES or (line.host.simple_polls and line.faults.habit == SIMPLE)
+    if HABITS[line.faults.habit].tries and {"drop_replies", "late_ms"} <= set(names):
+        names.remove("late_ms")  # an old answer may pass for one that was lost: README.md
     if hidden and "drop_replies" in names:
         names = ["drop_replies"]  # were its RESET lost as well, nothing would tell that it begins anew: README.md
     for name in names:
