@@ -7,6 +7,8 @@ but while it is HELD in escrow nothing credits it; once the host has ordered it 
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import ceil
+from typing import Final
 
 from drivers import base
 from drivers.cctalk_coin.coins import mix_text
@@ -14,6 +16,9 @@ from parking.errors import Code
 from parking.money import Yen
 from parking.outcome import Evidence, EvidenceKind, Level
 from parking.stay import StayRef
+
+BLINK: Final = 2.0
+"""Seconds: nobody puts the next ticket in so soon."""
 
 
 class Fate(StrEnum):
@@ -44,7 +49,8 @@ class Account:
     """One payment: `amount` yen at most for `stay`; no new coin after `until` (monotonic seconds).
 
     `before` is the event counter before the first coin. `stopped` says why no coin follows; `satisfied`, that it was
-    the station that would take no more.
+    the station that would take no more; `blinking`, that it may have shut for a moment only; `hint`, which option might
+    have helped.
     """
 
     reference: str
@@ -55,6 +61,8 @@ class Account:
     credits: list[Credit] = field(default_factory=list)
     stopped: str = ""
     satisfied: bool = False
+    blinking: bool = False
+    hint: str = ""
     full_at: float | None = None
 
     def sum(self, *fates: Fate) -> int:
@@ -73,13 +81,21 @@ class Account:
 
     @property
     def awaited(self) -> bool:
-        """Whether a coin's fate may still turn out."""
-        return any(one.fate in (Fate.PENDING, Fate.SHOWN, Fate.HELD) for one in self.credits)
+        """Whether a coin's fate may still turn out, or whether the station really has enough."""
+        return self.blinking or any(one.fate in (Fate.PENDING, Fate.SHOWN, Fate.HELD) for one in self.credits)
 
     def stop(self, why: str, satisfied: bool = False) -> None:
         """No coin follows; the first reason counts."""
         if not self.stopped:
             self.stopped, self.satisfied = why, satisfied
+            self.blinking = satisfied
+
+    def let_in_again(self, seconds: float) -> None:
+        """The station shut, and takes money again so many seconds later: so soon it had not said that it has enough."""
+        if seconds <= BLINK:
+            self.satisfied = self.blinking = False
+            pause = ceil(20 * seconds + 1) / 10
+            self.hint = f"it took money again after {seconds:.1f} s: if it often does, set pause_seconds to {pause:g}"
 
     @property
     def words(self) -> str:
@@ -89,7 +105,7 @@ class Account:
         said = f"{self.delivered} of {self.amount} yen credited" + (f" ({mix_text(known)})" if known else "")
         if doubt:
             said += f", {sum(doubt)} yen shown but not known to be credited ({mix_text(doubt)})"
-        return said + (f"; {self.stopped}" if self.stopped else "")
+        return "; ".join(one for one in (said, self.stopped, self.hint) if one)
 
 
 @dataclass(slots=True)
@@ -108,10 +124,12 @@ def verdict(account: Account) -> base.Outcome:
         return base.Refused(Code.DEVICE_REFUSED, f"nothing was credited: {account.stopped or 'the time is over'}")
     known = [one for one in account.credits if one.fate is Fate.DELIVERED]
     text = f"event counter {account.before} → {known[-1].number}: {mix_text(one.value for one in known)}"
+    text += f"; {account.hint}" if account.hint else ""
     proofs = [Evidence(EvidenceKind.COUNTER, text)]
-    if account.satisfied:
+    satisfied = account.satisfied and not account.blinking
+    if satisfied:
         proofs.append(Evidence(EvidenceKind.WITNESS, f"the station takes no more after {account.delivered} yen"))
-    level = Level.LEGACY_CONFIRMED if account.satisfied else Level.LINK_ACKED
+    level = Level.LEGACY_CONFIRMED if satisfied else Level.LINK_ACKED
     return base.Applied(level, tuple(proofs), credited=Yen(account.delivered))
 
 

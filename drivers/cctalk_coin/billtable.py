@@ -46,11 +46,13 @@ class BillTable(Inhibits):
     most_mask: ClassVar[int] = 16
     """Hosts send one byte (few types) to eight (many)."""
 
-    def __init__(self, values: tuple[int, ...], country: str, scaling: int, escrow: bool) -> None:
+    def __init__(
+        self, values: tuple[int, ...], country: str, scaling: int, escrow: bool, master_only: bool = False
+    ) -> None:
         """As after power-up."""
         self._scaling = scaling
         self._usual_mode = STACKER | (ESCROW if escrow else 0)
-        super().__init__(values, country)
+        super().__init__(values, country, master_only)
 
     def power_up(self) -> None:
         """Forget what the host ordered."""
@@ -65,6 +67,11 @@ class BillTable(Inhibits):
     def says_again(self, header: int, data: bytes) -> bool:
         """Hosts that do not begin anew set the mode in order to change it, or not at all."""
         return header == Header.SET_BILL_MODE and data == bytes((self._mode,))
+
+    def describes(self, header: int, data: bytes, place: int) -> bool:
+        """Its name, or how much one in a name is worth."""
+        wanted = {Header.BILL_ID: bytes((place,)), Header.SCALING: self._country.encode()}
+        return header in wanted and wanted[Header(header)] == data
 
     def order(self, header: int, data: bytes) -> bool:
         """Do what one of `orders` says; False if it makes no sense."""

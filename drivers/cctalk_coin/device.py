@@ -14,19 +14,20 @@ host has ordered it into the stacker it may be credited, and the next poll shows
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from drivers.cctalk_coin.account import Account, Credit, Fate, Period
-from drivers.cctalk_coin.codec import BROADCAST, HOST, NAK, OVERHEAD, REPLY, Codec, Frame
+from drivers.cctalk_coin.billtable import RETURNED
+from drivers.cctalk_coin.codec import BROADCAST, HOST, NAK, REPLY, Codec, Frame
 from drivers.cctalk_coin.coins import mix
+from drivers.cctalk_coin.course import Course, Told
 from drivers.cctalk_coin.echo import Echo
 from drivers.cctalk_coin.escrow import Escrow, State
 from drivers.cctalk_coin.events import Events
 from drivers.cctalk_coin.headers import Header
 from drivers.cctalk_coin.kinds import BILLS
 from drivers.cctalk_coin.settings import Settings
+from drivers.cctalk_coin.tally import QUESTIONS, Tally
 from parking.stay import StayRef
 
 GAP: Final = 0.05
@@ -35,15 +36,6 @@ ADDRESS_DELAY: Final = 0.004
 """Seconds per address that an answer to an address poll is held back, so that devices answer one after the other."""
 REMEMBERED: Final = 256
 """Payments whose fate is kept in mind."""
-
-
-@dataclass(slots=True)
-class _Told:
-    """A reply that showed the counter: when it left, and whether the line gave it back."""
-
-    size: int
-    written: float | None = None
-    echoed: bool = False
 
 
 class Acceptor:
@@ -57,8 +49,11 @@ class Acceptor:
         self._inhibits = settings.money()
         self._kind = self._inhibits.kind
         self._escrow = Escrow(settings.escrow_seconds)
+        self._course = Course(settings, self._inhibits, self._escrow)
+        self._tally = Tally(settings.serial)
         self._accounts: OrderedDict[str, Account] = OrderedDict()
-        self._period: Period | None = None
+        self.period: Period | None = None
+        """The present enabled period."""
         self._periods = 0
         self._called: float | None = None
         self._byte_at = float("-inf")
@@ -75,12 +70,11 @@ class Acceptor:
         self._echo.forget()
         self._flight: Credit | None = None
         self._payer: Account | None = None
-        self._follows = 0
-        self._told: _Told | None = None
-        self._saying: tuple[bytes, _Told | None] | None = None
+        self._course.forget()
+        self._saying: tuple[bytes, Told | None] | None = None
+        self._echoing: Told | None = None
         self._later: tuple[float, bytes] | None = None
         self._heard: float | None = None
-        self._asked = 0
         self._shut_at: float | None = None
         self._enough = False
 
@@ -103,8 +97,8 @@ class Acceptor:
         if self._stood_still(now):
             return b""  # who knows how old these bytes are
         data, whole = self._echo.strip(data, now)
-        if whole and self._told is not None:
-            self._told.echoed = True
+        if whole and self._echoing is not None:
+            self._echoing.echoed = True
         if not data:
             return b""
         if now - self._byte_at > GAP:
@@ -118,9 +112,9 @@ class Acceptor:
         self._follow(frames, now)
         for frame in frames[:-1]:
             self._act(frame, now)
-            self._asked = frame.header
+            self._course.went_by(frame.header)
         reply = self._reply(frames[-1], now)
-        self._asked = frames[-1].header
+        self._course.went_by(frames[-1].header)
         self._advance(now)
         return reply
 
@@ -138,10 +132,10 @@ class Acceptor:
         """The reply has left."""
         if self._saying is None:
             return
-        raw, told = self._saying
+        raw, self._echoing = self._saying
         self._left()
-        if told is not None:
-            told.written = now
+        if self._echoing is not None:
+            self._echoing.written = now
         if self.settings.echo:
             self._echo.expect(raw, now)
 
@@ -153,13 +147,9 @@ class Acceptor:
         return self._events.counter
 
     @property
-    def period(self) -> Period | None:
-        """The present enabled period."""
-        return self._period
-
-    def enabled(self) -> Mapping[int, int]:
-        """What the host takes now: value by place."""
-        return self._inhibits.enabled()
+    def advice(self) -> str:
+        """Why such a host gets no money from us, and the option that would mend it; empty if it may get some."""
+        return self._course.advice or self._inhibits.advice
 
     def account(self, reference: str) -> Account | None:
         """What is known of a payment."""
@@ -178,10 +168,10 @@ class Acceptor:
 
     def begin(self, reference: str, stay: StayRef, amount: int, until: float) -> Account | None:
         """Start to credit `amount` in the present period, with no new coin after `until`; None if there is none."""
-        if self._period is None:
+        if self.period is None:
             return None
         account = Account(reference, stay, amount, self.counter, until)
-        self._accounts[reference] = self._period.account = self._payer = account
+        self._accounts[reference] = self.period.account = self._payer = account
         while len(self._accounts) > REMEMBERED:
             self._accounts.popitem(last=False)
         return account
@@ -190,7 +180,7 @@ class Acceptor:
         """Show no more coins of this payment; the fate of one that was shown may still turn out. A bill goes back."""
         if self._payer is account:
             self._give_back("the time was over")
-        account.stop("the time was over")
+        account.stop(self._course.because("the time was over"))
         self._close(account)
 
     def finished(self, account: Account, now: float) -> bool:
@@ -206,8 +196,12 @@ class Acceptor:
             return b""
         host = frame.source or HOST
         if frame.header == self._kind.poll and not frame.data:
+            self._notice_beginning(frame, now)
+            if self._payer is not None:
+                self._payer.blinking = False  # it is still shut, and goes on
             self._next_event(now)
-            return self._say(self._framed(host, REPLY, self._events.data()), _Told(OVERHEAD + len(self._events.data())))
+            raw = self._framed(host, REPLY, self._events.data())
+            return self._say(raw, self._course.show(len(raw)))
         data = self._act(frame, now)
         if data is not None:
             return self._say(self._framed(host, REPLY, data))
@@ -222,30 +216,37 @@ class Acceptor:
             self._restart("the host reset us")
             self._heard = now
             return b""
-        anew = header in self._kind.identifying and not (self.settings.simple_polls and header == Header.SIMPLE_POLL)
-        if (anew or self._inhibits.says_again(header, data)) and self._events.fresh:
-            self._restart("the host began to identify us anew")
-            self._heard = now
+        self._notice_beginning(frame, now)
         if header in self._inhibits.orders:
             done = self._inhibits.order(header, data)
             self._look_at_inhibits(now)
             return b"" if done else None
         if header == Header.ROUTE_BILL and self._kind is BILLS:
             return self._route(data, now)
+        if header in QUESTIONS:
+            return self._tally.answer(header, data)
         asked = header in self._inhibits.questions
         return self._inhibits.answer(header, data) if asked else self._kind.fixed_reply(header, data)
+
+    def _notice_beginning(self, frame: Frame, now: float) -> None:
+        """Forget what a host that begins anew would count again."""
+        if self._course.begins_anew(frame) and self._events.fresh:
+            self._restart(self._course.beginning(frame.header))
+            self._heard = now
 
     # --- events ----------------------------------------------------------------------------------------------------
 
     def _next_event(self, now: float) -> None:
         """Show what became of a bill that was held; else the next coin, if the host certainly knows the counter."""
         if (moved := self._escrow.moved()) is not None:
-            number, self._follows = self._events.add(moved), 0
+            number, self._course.follows = self._events.add(moved), 0
             if self._flight is not None:
                 self._flight.number = number
+            if moved != RETURNED:
+                self._tally.accepted()
             return
         payer = self._payer
-        if payer is None or payer.stopped or self._flight or self._follows < self.settings.confirm:
+        if payer is None or payer.stopped or self._flight or self._course.follows < self.settings.confirm:
             return
         left, usable = payer.amount - payer.delivered, self._usable()
         if not left or not usable:
@@ -257,9 +258,12 @@ class Acceptor:
             payer.stop(f"{left} yen cannot be made exactly of the {self._kind.accepts} that are enabled now")
         else:
             first, *more = self._inhibits.events(coins[0])
+            self._tally.inserted()
             if more:
                 self._escrow.take(first[0], now)
-            self._flight, self._follows = Credit(coins[0], self._events.add(first)), 0
+            else:
+                self._tally.accepted()
+            self._flight, self._course.follows = Credit(coins[0], self._events.add(first)), 0
             payer.credits.append(self._flight)
 
     def _route(self, data: bytes, now: float) -> bytes | None:
@@ -286,17 +290,12 @@ class Acceptor:
 
     def _follow(self, frames: list[Frame], now: float) -> None:
         """Count a request that goes on as before, after a reply that showed the counter as it stands."""
-        told, self._told = self._told, None
-        if told is None or told.written is None or len(frames) > 1 or frames[0].header not in self._kind.running:
+        if not self._course.hear(frames, now):
             return
-        on_the_wire = (told.size + OVERHEAD) * self.settings.seconds_per_char
-        if not (told.echoed if self.settings.echo else now - told.written >= on_the_wire):
-            return
-        self._follows += 1
         self._events.known()
         if self._escrow.state is not State.EMPTY:
             return  # the event that credits the bill was not yet shown
-        if self._flight is not None and self._follows >= self.settings.confirm:
+        if self._flight is not None and self._course.follows >= self.settings.confirm:
             self._flight.fate, self._flight = Fate.DELIVERED, None
 
     def _advance(self, now: float) -> None:
@@ -307,6 +306,8 @@ class Acceptor:
         payer = self._payer
         if payer is None:
             return
+        if self._shut_at is not None and now - self._shut_at >= self.settings.grace:
+            payer.blinking = False
         if payer.full_at is None and payer.delivered >= payer.amount:
             payer.full_at = now
         if payer.full_at is not None and now - payer.full_at >= self.settings.grace:
@@ -317,7 +318,7 @@ class Acceptor:
     def _close(self, account: Account) -> None:
         if self._payer is account and not account.awaited:
             self._payer = None
-            if self.settings.always_open and self._period is not None and account.delivered:
+            if self.settings.always_open and self.period is not None and account.delivered:
                 self._new_period()
 
     # --- inhibits --------------------------------------------------------------------------------------------------
@@ -328,25 +329,27 @@ class Acceptor:
     def _look_at_inhibits(self, now: float) -> None:
         """A station that has read our events and shuts right then has enough; one that begins anew shuts as well."""
         if self._inhibits.enabled():
-            self._shut_at = None
-            if self._period is None:
+            if self.period is None:
+                if self._payer is not None and self._shut_at is not None:
+                    self._payer.let_in_again(now - self._shut_at)
                 self._new_period()
-        elif self._period is not None:
+            self._shut_at = None
+        elif self.period is not None:
             if self._shut_at is None:
                 settled = self._escrow.state is State.EMPTY  # else it may shut because of the bill that it decides on
-                self._shut_at, self._enough = now, settled and self._asked == self._kind.poll
+                self._shut_at, self._enough = now, settled and self._course.as_usual
             if now - self._shut_at >= self.settings.pause:
                 self._end_period("the station takes no more", satisfied=self._enough)
 
     def _new_period(self) -> None:
         self._give_back("the station went on to the next customer")
         self._periods += 1
-        self._period = Period(self._periods)
+        self.period = Period(self._periods)
 
     def _end_period(self, why: str, satisfied: bool = False) -> None:
-        if self._period is not None and self._period.account is not None:
-            self._period.account.stop(why, satisfied)
-        self._period = None
+        if self.period is not None and self.period.account is not None:
+            self.period.account.stop(why, satisfied)
+        self.period = None
 
     # --- beginning anew --------------------------------------------------------------------------------------------
 
@@ -369,11 +372,13 @@ class Acceptor:
         that anything happened, and would not say them again before the next customer. Whose they are nobody knows.
         """
         kept = silence and not self.counter and self._flight is None
+        why = self._course.because(why) if silence else why
         if self._flight is not None:
             self._flight.fate = Fate.KEPT if self._flight.fate in (Fate.PENDING, Fate.HELD) else Fate.UNKNOWN
         self._end_period(why)
         if self._payer is not None:
             self._payer.stop(why)
+            self._payer.blinking = False
         if not kept and (self.counter or self._inhibits.touched):
             self.restarts.append(why)
         self._power_up(inhibits=not kept)
@@ -385,8 +390,8 @@ class Acceptor:
     def _framed(self, to: int, header: int, data: bytes) -> bytes:
         return self._codec.encode(Frame(to, header, data, self.settings.address))
 
-    def _say(self, raw: bytes, told: _Told | None = None) -> bytes:
-        self._told, self._saying = told, (raw, told)
+    def _say(self, raw: bytes, told: Told | None = None) -> bytes:
+        self._saying = (raw, told)
         return raw
 
     def _left(self) -> None:

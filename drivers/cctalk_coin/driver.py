@@ -63,6 +63,7 @@ class CctalkCoin:
         transport = Transport(device.url, options.line, recorder)
         self._serving = serving or Serving(transport, Acceptor(options.settings))
         self._began: tuple[int, datetime] | None = None
+        self._advised = ""
 
     def close(self) -> None:
         """Give the port back; idempotent."""
@@ -73,7 +74,10 @@ class CctalkCoin:
     def stays(self, deadline: float) -> Sequence[base.Stay]:
         """The station, while it takes money; it began to when this driver first saw it. Raises NotSent, Environment."""
         with self._serving.held(deadline) as acceptor:
-            period = acceptor.period
+            period, advice = acceptor.period, acceptor.advice
+        if advice and advice != self._advised:
+            log.warning("pay station %s: %s", self._options.desk, advice)
+        self._advised = advice
         if period is None:
             return ()
         credited = period.account.delivered if period.account else 0
@@ -172,7 +176,10 @@ class CctalkCoin:
         if stay.kind is not NameKind.DESK or stay.name != self._options.desk:
             return base.Refused(Code.STAY_UNKNOWN, f"this is pay station {self._options.desk}")
         if period is None:
-            return base.Refused(Code.STAY_UNKNOWN, "the pay station takes no money now")
+            why = f"; {acceptor.advice}" if acceptor.advice else ""
+            return base.Refused(Code.STAY_UNKNOWN, f"the pay station takes no money now{why}")
+        if acceptor.advice:
+            return base.Refused(Code.DEVICE_REFUSED, f"nothing can be credited: {acceptor.advice}")
         if not self._ref(period).same_as(stay):
             return base.Refused(Code.STAY_CHANGED, "the pay station now serves somebody else")
         account = period.account

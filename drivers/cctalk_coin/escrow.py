@@ -15,6 +15,8 @@ from drivers.cctalk_coin.inhibits import Event
 BACK: Final = 0
 STACK: Final = 1
 MORE_TIME: Final = 255
+TAKING: Final = frozenset({bytes((STACK,)), bytes((MORE_TIME,))})
+"""Orders that only a host gives which knows that a bill is there, and wants it."""
 
 DONE: Final = b""
 IS_EMPTY: Final = b"\xfe"
@@ -43,12 +45,12 @@ class Escrow:
     def clear(self) -> None:
         """As after power-up."""
         self.state = State.EMPTY
-        self._type = 0
+        self.bill_type = 0
         self._since = 0.0
 
     def take(self, bill_type: int, now: float) -> None:
         """A bill is here from now on."""
-        self.state, self._type, self._since = State.HOLDS, bill_type, now
+        self.state, self.bill_type, self._since = State.HOLDS, bill_type, now
 
     def route(self, code: int, now: float) -> bytes:
         """Do what the host orders; the answer's data."""
@@ -75,7 +77,7 @@ class Escrow:
 
     def moved(self) -> Event | None:
         """The event that says what became of the bill, once; the escrow is empty then."""
-        event = {State.STACKS: (self._type, STACKED), State.RETURNS: RETURNED}.get(self.state)
+        event = {State.STACKS: (self.bill_type, STACKED), State.RETURNS: RETURNED}.get(self.state)
         if event is not None:
             self.clear()
         return event

@@ -1,7 +1,8 @@
 """Which money the host lets in: the inhibits that coin acceptors and bill validators share. Pure.
 
 After power-up every place is inhibited and the master inhibit is off (Generic Specification 4.7, part 2, headers 228
-and 231); so a host enables what it wants, whichever of the two it uses later.
+and 231); so a host enables what it wants, whichever of the two it uses later. Some devices differ, and hosts that were
+made for them say 228 alone (`master_only`): then it is the master inhibit that is on after power-up, and no other.
 """
 
 from abc import ABC, abstractmethod
@@ -12,6 +13,7 @@ from drivers.cctalk_coin.headers import Header
 from drivers.cctalk_coin.kinds import Kind
 
 PLACES: Final = 16
+ALL: Final = (1 << PLACES) - 1
 """Coins or types of bill that a device knows at most: two bytes of inhibits."""
 
 ORDERS: Final = frozenset({Header.SET_MASTER_INHIBIT, Header.SET_INHIBITS})
@@ -31,19 +33,28 @@ class Inhibits(ABC):
     """Bytes of inhibits that an order may carry; those of places above 16 mean nothing."""
     least_mask: ClassVar[int] = 2
 
-    def __init__(self, values: tuple[int, ...], country: str) -> None:
+    def __init__(self, values: tuple[int, ...], country: str, master_only: bool = False) -> None:
         """As after power-up."""
         self._values, self._country = values, country
+        self._at_first = (ALL, False) if master_only else (0, True)
         self.power_up()
 
     def power_up(self) -> None:
         """Forget what the host ordered."""
-        self._mask, self._master = 0, True
+        self._mask, self._master = self._at_first
+        self._ordered: set[int] = set()
 
     @property
     def touched(self) -> bool:
-        """Whether the host enabled any place."""
-        return self._mask != 0
+        """Whether the host changed anything."""
+        return (self._mask, self._master) != self._at_first
+
+    @property
+    def advice(self) -> str:
+        """What an installer should try if the station wants money and gets none; empty if nothing looks strange."""
+        if not self._master or self._mask or self._ordered != {Header.SET_MASTER_INHIBIT}:
+            return ""
+        return "this host lets money in by header 228 alone, and never said 231: set master_only to true"
 
     def enabled(self) -> Mapping[int, int]:
         """What the host takes now: value by place."""
@@ -64,6 +75,11 @@ class Inhibits(ABC):
         del header, data
         return False
 
+    def describes(self, header: int, data: bytes, place: int) -> bool:
+        """Whether the host asks what is at this place, and for no more."""
+        del header, data, place
+        return False
+
     def order(self, header: int, data: bytes) -> bool:
         """Do what one of `orders` says; False if it makes no sense."""
         if header == Header.SET_MASTER_INHIBIT and len(data) == 1:
@@ -72,6 +88,7 @@ class Inhibits(ABC):
             self._mask = int.from_bytes(data[:2], "little")
         else:
             return False
+        self._ordered.add(header)
         return True
 
     def answer(self, header: int, data: bytes) -> bytes | None:

@@ -67,7 +67,6 @@ _FIXED: Final[Mapping[int, bytes]] = MappingProxyType(
     {
         Header.SIMPLE_POLL: b"",
         Header.MANUFACTURER: b"DKO",
-        Header.SERIAL: bytes(3),
         Header.SOFTWARE: b"DKO-1.0",
         Header.BUILD_CODE: b"JPY",
         Header.COMMS_REVISION: bytes((1, 4, 7)),
@@ -85,8 +84,6 @@ _FIXED: Final[Mapping[int, bytes]] = MappingProxyType(
         Header.BASE_YEAR: b"2026",
         Header.FRAUD_COUNTER: bytes(3),
         Header.REJECT_COUNTER: bytes(3),
-        Header.ACCEPT_COUNTER: bytes(3),
-        Header.INSERT_COUNTER: bytes(3),
     }
 )
 _TAKEN: Final[Mapping[int, int]] = MappingProxyType({Header.LATCH_OUTPUTS: 1, Header.TEST_OUTPUTS: 1})

@@ -1,6 +1,7 @@
 """The device's `[device.options]`, checked."""
 
 from typing import Annotated, Final, Literal
+from zlib import crc32
 
 import msgspec
 
@@ -46,6 +47,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     hold_seconds: Annotated[int, msgspec.Meta(ge=5, le=600)] = 60
     always_open: bool = False
     simple_polls: bool = False
+    master_only: bool = False
+    serial: Annotated[int, msgspec.Meta(ge=0, lt=1 << 24)] | None = None
     unknown: Literal["nak", "silent"] = "nak"
 
     @property
@@ -79,6 +82,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             grace=self.satisfied_seconds,
             always_open=self.always_open,
             simple_polls=self.simple_polls,
+            master_only=self.master_only,
+            serial=crc32(f"{self.accepts} {self.desk}".encode()) % (1 << 24) if self.serial is None else self.serial,
             nak=self.unknown == "nak",
             seconds_per_char=self.line.seconds_per_char,
         )

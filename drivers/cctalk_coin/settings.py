@@ -29,11 +29,13 @@ class Settings:
     grace: float = 2.0
     always_open: bool = False
     simple_polls: bool = False
+    master_only: bool = False
+    serial: int = 1
     nak: bool = True
     seconds_per_char: float = 10 / 9600
 
     def money(self) -> Inhibits:
         """What it knows of money, as after power-up."""
         if self.accepts is Accepts.COINS:
-            return CoinSet(self.values, self.country)
-        return BillTable(self.values, self.country, self.scaling, self.escrow)
+            return CoinSet(self.values, self.country, self.master_only)
+        return BillTable(self.values, self.country, self.scaling, self.escrow, self.master_only)

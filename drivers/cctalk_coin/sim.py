@@ -81,7 +81,16 @@ def serve(
     settings = options.settings
     faults = faults or Faults(no_echo=not options.echo)
     station = world.station(device.id)
-    host = Host(station, faults, settings.values, settings.address, settings.check, options.kind)
+    host = Host(
+        station,
+        faults,
+        settings.values,
+        settings.address,
+        settings.check,
+        options.kind,
+        simple_polls=options.simple_polls,
+        master_only=options.master_only,
+    )
     line = _Line(run_dir / device.id, host)
     line.start()
     return Served(str(run_dir / device.id), faults, host, line)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from drivers.cctalk_coin.billtable import ESCROW, HELD, STACKED, STACKER
-from drivers.cctalk_coin.codec import HOST, REPLY, Check, Codec, Frame
+from drivers.cctalk_coin.codec import HOST, NAK, REPLY, Check, Codec, Frame
 from drivers.cctalk_coin.escrow import BACK, STACK
 from drivers.cctalk_coin.headers import Header
 from drivers.cctalk_coin.kinds import BILLS, COINS, Kind
@@ -46,15 +46,30 @@ HABITS: Final = (
     Habit("three tries, then RESET once and a simple poll", tries=3, resets=True, first=(Header.SIMPLE_POLL,)),
 )
 
+OPEN: Final = b"\xff\xff"
+BETWEEN: Final[tuple[tuple[tuple[int, bytes], ...], ...]] = (
+    (),
+    ((Header.STATUS, b""),),
+    ((Header.OPTO_STATES, b""), (Header.INPUT_LINES, b"")),
+    ((Header.INSERT_COUNTER, b""), (Header.ACCEPT_COUNTER, b"")),
+    ((Header.SORTER_OVERRIDE, b""), (Header.SORTER_PATHS, b"\1")),
+    ((Header.INHIBITS, b""), (Header.MASTER_INHIBIT, b"")),
+    ((Header.SET_INHIBITS, OPEN),),
+    ((176, b""),),
+)
+"""What hosts ask after each poll: the last of it no acceptor knows. Inhibits are said again only while open."""
+
 
 @dataclass
 class Faults:
     """What is wrong with the host or its line; set at any time, from any thread.
 
     `habit` is the place in HABITS, `poll_ms` and `answer_ms` how often it polls and how long it waits for an answer.
+    `between`: the place in BETWEEN. `blinks`: it shuts for a moment, by header 228, after each coin.
     `drop_requests`, `drop_replies` and `garbage` count down: so many of the next are lost, or garbled on their way.
     Of bills: `straight` has them stacked without its word; else it stacks what it still wants and gives back the rest.
     `modeless`: it does not say which of the two it wants, but leaves it at what the validator does.
+    `names`: it asks what the bill in escrow is called before it says what becomes of it.
     `returns` and `forgets` count down: so many it gives back all the same, of so many it never says what to do.
     """
 
@@ -73,6 +88,9 @@ class Faults:
     never_inhibits: bool = False
     quiet_when_shut: bool = False
     no_echo: bool = False
+    between: int = 0
+    blinks: bool = False
+    names: bool = False
     straight: bool = False
     modeless: bool = False
     returns: int = 0
@@ -95,7 +113,10 @@ class _Asked:
 
 @dataclass
 class Host:
-    """Polls the device at `address`; `values` are yen by place, as it has them in its own configuration."""
+    """Polls the device at `address`; `values` are yen by place, as it has them in its own configuration.
+
+    `simple_polls`: it asks header 254 after each poll. `master_only`: it lets money in by header 228 alone.
+    """
 
     station: Station
     faults: Faults
@@ -103,6 +124,8 @@ class Host:
     address: int = 2
     check: Check = Check.SUM
     kind: Kind = COINS
+    simple_polls: bool = False
+    master_only: bool = False
     counted: Counter[int] = field(default_factory=Counter)
     """Coins by value that it has credited: the station's own cash audit."""
     known: int | None = 0
@@ -134,7 +157,7 @@ class Host:
         ]
         if self.kind is BILLS and not self.faults.modeless:
             asks.append((Header.SET_BILL_MODE, bytes((STACKER | (0 if self.faults.straight else ESCROW),))))
-        asks += [(Header.SET_INHIBITS, b"\0\0"), (Header.SET_MASTER_INHIBIT, b"\x01")]
+        asks += [self._let_in(False)] + ([] if self.master_only else [(Header.SET_MASTER_INHIBIT, b"\1")])
         self._todo = list(asks)
         if reset:
             self._todo.insert(0, (Header.RESET, b""))
@@ -163,19 +186,21 @@ class Host:
             self._codec.reset()
         self._byte_at = now
         for frame in self._codec.feed(data):
-            if self._asked is None or frame.header != REPLY:
+            if self._asked is None or frame.header not in (REPLY, NAK):
                 continue
             asked = self._asked.frame
-            if asked.header == self.kind.poll and len(frame.data) != CREDIT_BYTES:
+            if asked.header == self.kind.poll and (frame.header == NAK or len(frame.data) != CREDIT_BYTES):
                 continue
             self._asked = None
             if self._todo and self._todo[0] == (asked.header, asked.data):
                 self._todo.pop(0)
             self._beginning = self._beginning and bool(self._todo)
+            if asked.header == self.kind.poll:
+                self._todo += self._between()
             self._next_at = now + ((0 if self._todo else self.faults.poll_ms) + self.faults.slow_ms) / 1000
             if asked.header == self.kind.poll:
                 self._credit(frame.data)
-            elif asked.header == Header.SET_INHIBITS:
+            elif asked.header == (Header.SET_MASTER_INHIBIT if self.master_only else Header.SET_INHIBITS):
                 self.shut = not any(asked.data)
 
     def _unanswered(self, asked: _Asked, now: float) -> bytes:
@@ -201,8 +226,22 @@ class Host:
             return (self.kind.poll, b"")
         if wanted_shut is not self.shut:
             self._late_polls = 0
-            return (Header.SET_INHIBITS, b"\0\0" if wanted_shut else b"\xff\xff")
+            return self._let_in(not wanted_shut)
         return None if self.shut and self.faults.quiet_when_shut else (self.kind.poll, b"")
+
+    def _let_in(self, money: bool) -> tuple[int, bytes]:
+        if self.master_only:
+            return (Header.SET_MASTER_INHIBIT, bytes((money,)))
+        return (Header.SET_INHIBITS, OPEN if money else bytes(len(OPEN)))
+
+    def _between(self) -> list[tuple[int, bytes]]:
+        """What it asks before the next poll."""
+        asks = [
+            one
+            for one in BETWEEN[self.faults.between % len(BETWEEN)]
+            if one[1] != OPEN or not (self.shut or self.master_only)
+        ]
+        return asks + ([(Header.SIMPLE_POLL, b"")] if self.simple_polls else [])
 
     def _credit(self, data: bytes) -> None:
         """Credit what is new since the last counter that it knew."""
@@ -225,13 +264,17 @@ class Host:
             if self.kind is COINS or result == STACKED:
                 self.counted[value] += 1
                 self.station.coin(value)
+                if self.faults.blinks and self.station.open:
+                    self._todo += [(Header.SET_MASTER_INHIBIT, b"\0"), (Header.SET_MASTER_INHIBIT, b"\1")]
             elif result == HELD and slot == 1:  # else something has become of it already
-                self._decide(value)
+                self._decide(value, place)
 
-    def _decide(self, value: int) -> None:
+    def _decide(self, value: int, place: int) -> None:
         """A bill is in escrow."""
         if self.faults.take("forgets"):
             return
+        if self.faults.names:
+            self._todo += [(Header.SCALING, b"JP"), (Header.BILL_ID, bytes((place,)))]
         wanted = value <= self.station.missing and not self.faults.take("returns")
         self._todo.append((Header.ROUTE_BILL, bytes((STACK if wanted else BACK,))))
 

@@ -9,9 +9,14 @@ PATIENT = {"patience": 1.5}
 """For a busy computer: these hosts never give up."""
 
 
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory):
-    made = Stage(tmp_path_factory.mktemp("lot"), "coin-station", timeout_seconds=1.0, observe=6.0, options=PATIENT)
+OTHER = {"simple_polls": "true", "master_only": "true", "serial": 4711}
+"""A station that asks header 254 after each poll, and lets money in by header 228 alone."""
+
+
+@pytest.fixture(scope="module", params=[{}, OTHER], ids=["usual", "other"])
+def stage(tmp_path_factory, request):
+    options = PATIENT | request.param
+    made = Stage(tmp_path_factory.mktemp("lot"), "coin-station", timeout_seconds=1.0, observe=6.0, options=options)
     yield made
     made.close()
 

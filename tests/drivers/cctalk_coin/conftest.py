@@ -67,7 +67,10 @@ class TimedLine:
         settings = parsed.settings
         self.bills = parsed.accepts == "bills"
         self.acceptor = Acceptor(settings)
-        self.host = Host(self.station, self.faults, settings.values, settings.address, settings.check, parsed.kind)
+        ways = {"simple_polls": parsed.simple_polls, "master_only": parsed.master_only}
+        self.host = Host(
+            self.station, self.faults, settings.values, settings.address, settings.check, parsed.kind, **ways
+        )
         self.bus = Bus(self.faults)
         self.now = 1000.0
         self.stalled_until = 0.0

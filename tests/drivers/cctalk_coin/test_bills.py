@@ -110,7 +110,7 @@ class TestIdentity:
     def test_inhibits_may_be_of_more_types_than_ours(self, mask):
         table = validator()
         assert table.ask(Header.SET_INHIBITS, mask) == b""
-        assert table.acceptor.enabled() == {1: 1000, 2: 2000}
+        assert table.acceptor._inhibits.enabled() == {1: 1000, 2: 2000}
         assert table.ask(Header.INHIBITS) == mask[:2].ljust(2, b"\0")
 
     def test_is_the_same_under_the_sum(self):
@@ -382,8 +382,8 @@ class TestForgets:
         [
             (Header.RESET, b""),
             (Header.CATEGORY, b""),
-            (Header.BILL_ID, b"\1"),
-            (Header.SCALING, b"JP"),
+            (Header.BILL_ID, b"\2"),
+            (Header.SCALING, b"EU"),
             (Header.SET_BILL_MODE, b"\3"),
         ],
     )
