@@ -32,6 +32,7 @@ from drivers.zvt_terminal.dialogue import Dialogue
 from drivers.zvt_terminal.fields import Bmp, Control, Result, fields, unbcd
 from drivers.zvt_terminal.line import Line
 from drivers.zvt_terminal.requests import (
+    ABORTS,
     PASSWORD,
     SIMPLE,
     TELLING,
@@ -166,7 +167,7 @@ class Terminal:
     # --- answers -----------------------------------------------------------------------------------------------------
 
     def _answered(self, apdu: Apdu, now: float) -> None:
-        said = self._talk.take_answer()
+        said = self._talk.take_answer(now)
         if said is None:
             return
         done = apdu.control in YES
@@ -225,7 +226,7 @@ class Terminal:
     def _commanded(self, apdu: Apdu, now: float) -> None:
         control = apdu.control
         handle = self._commands.get(control) if password_holds(apdu, self._options) else None
-        if control == Control.ABORT:
+        if control in ABORTS:
             self._abort(now)
             return
         if self._talk.is_master and not self._is_heard_now(apdu):
@@ -256,7 +257,7 @@ class Terminal:
             self._break_off("the machine broke it off")
         else:
             self._talk.interrupts = True
-            self._talk.answer(refused(Result.NOT_POSSIBLE))
+            self._talk.interject(refused(Result.NOT_POSSIBLE), now)
 
     def _register(self, data: bytes) -> None:
         wanted = registration_of(data)
@@ -307,7 +308,7 @@ class Terminal:
             self._break_off("aborted at the machine")
         elif self.approval is not None and self.approval.state in UNDELIVERED:
             self._talk.take_end(Control.ABORT, now)
-            self._talk.answer(refused(Result.NOT_POSSIBLE))  # too late: it was told yes
+            self._talk.interject(refused(Result.NOT_POSSIBLE), now)  # too late: it was told yes
         else:
             self._talk.answer(DONE)
 

@@ -34,10 +34,16 @@ class Dialogue:
         """The command that made us the master."""
         self.interrupts = False
         """Whether this machine commands while we are the master."""
+        self._interjected = False
 
     def answer(self, answer: Apdu) -> None:
         """Answer a command."""
         self._line.say(answer)
+
+    def interject(self, answer: Apdu, now: float) -> None:
+        """Answer a command while we are the master. Some machines answer that as well: nothing is said meanwhile."""
+        self._line.say(answer)
+        self._quiet_until, self._interjected = now + CROSSING, self.said is not None
 
     def say(self, step: Step, now: float) -> None:
         """Say something as the master."""
@@ -50,12 +56,14 @@ class Dialogue:
         """Whether nothing is outstanding, on neither level."""
         return self.said is None and now >= self._quiet_until and self._line.free(now)
 
-    def take_answer(self) -> Said | None:
+    def take_answer(self, now: float) -> Said | None:
         """What an answer that has just come belongs to; None if it is one to something older, said once more."""
         said = self.said
         if said is None or not self._line.arrived(said.number):
             return None
         self.said = None
+        if self._interjected:
+            self._quiet_until, self._interjected = now + CROSSING, False
         if said.step.kind is Kind.END:
             self.began = self._end = None
         return said
@@ -102,6 +110,7 @@ class Dialogue:
     def over(self) -> None:
         """What is not said yet never will be."""
         self.said = self.began = None
+        self._interjected = False
         self.steps.clear()
 
     def anew(self) -> None:

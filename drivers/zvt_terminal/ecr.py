@@ -24,7 +24,7 @@ T3: Final = 5.0
 T4: Final = 180.0
 """Seconds after the terminal's last message at which the machine gives a payment up."""
 
-KEEP_ALIVE: Final = 0.05
+KEEP_ALIVE: Final = 0.5
 """Seconds between two status enquiries of a machine that enquires all the time."""
 
 STARTING_UP: Final = (
@@ -102,8 +102,9 @@ class Faults:
     come. `repeats`: asks again when it does not know what became of a payment; `enquires`: asks for the receipt.
     `t3_ms` and `t4_ms`: its time-outs, 0 for the usual ones. `never_answers_end`: reads 06 0F and 06 1E, and sells by
     the result, as kotlin-zvt-library does. `takes_any_end`: sells on any 06 0F, as Portalum.Zvt does. `keeps_alive`:
-    sends status enquiries in mid-payment. `yes_is_84_00`: says so for 80 00. `starts_up`, `tagged_currency`,
-    `long_lengths`: begins its day, registers and counts as some do.
+    sends status enquiries in mid-payment. `aborts_as_terminals_do`: says 06 1E for 06 B0, as kotlin-zvt-library does.
+    `yes_is_84_00`: says so for 80 00. `starts_up`, `tagged_currency`, `long_lengths`: begins its day, registers and
+    counts as some do.
     """
 
     unplugged: bool = False
@@ -117,6 +118,7 @@ class Faults:
     never_answers_end: bool = False
     takes_any_end: bool = False
     keeps_alive: bool = False
+    aborts_as_terminals_do: bool = False
     yes_is_84_00: bool = False
     starts_up: bool = False
     tagged_currency: bool = False
@@ -288,7 +290,7 @@ class Ecr:
         """What the machine says while the terminal is the master, and has no result yet."""
         if not self._aborting and self._wants_out(ticket, began):
             self._aborting = True
-            self._say(Apdu(Control.ABORT))
+            self._say(Apdu(Control.ABORTED if self.faults.aborts_as_terminals_do else Control.ABORT))
         if self.faults.keeps_alive and time.monotonic() >= self._enquire_at:
             self._enquire_at = time.monotonic() + KEEP_ALIVE
             self._say(Apdu(Control.STATUS_ENQUIRY))

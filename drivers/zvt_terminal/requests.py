@@ -31,6 +31,9 @@ GUARDED: Final = frozenset(
 """Commands that begin with the password; a status enquiry does so if it says anything."""
 
 
+ABORTS: Final = frozenset({Control.ABORT, Control.ABORTED})
+"""Commands that end what is going on: 06 B0, and what kotlin-zvt-library says for it, which is a terminal's to say."""
+
 TELLING: Final = frozenset({Control.REPEAT_RECEIPT, Control.END_OF_DAY, Control.REVERSAL, Control.REFUND})
 """Commands that make us the master until we have told what came of them, as an authorisation does."""
 

@@ -174,10 +174,11 @@ class TestPayment:
 
 
 class TestAbort:
-    def test_before_the_approval_ends_the_charge(self):
+    @pytest.mark.parametrize("command", ["06 b0 00", "06 1e 00"])
+    def test_before_the_approval_ends_the_charge(self, command):
         talk = Talk()
         charge = talk.charge()
-        assert talk.hear("06 b0 00") == [ACK, ABORTED]
+        assert talk.hear(command) == [ACK, ABORTED]
         assert (talk.terminal.asking, charge.ended) == (None, "aborted at the machine")
         assert talk.hear(ACK) == []
 
@@ -193,7 +194,8 @@ class TestAbort:
         talk = Talk()
         approval = talk.approved()
         assert talk.hear("06 b0 00") == ["84 83 00"]
-        assert talk.hear(ACK) == [END]
+        assert talk.hear(ACK) == []
+        assert talk.wait(CROSSING) == [END]
         talk.hear(ACK)
         assert approval.state is Delivery.COMPLETED
 
@@ -420,7 +422,7 @@ class TestTurns:
         talk.charge()
         assert talk.hear(self.ENQUIRY) == ["84 83 00"]
         approval = talk.approve()
-        assert talk.due() == [RESULT]
+        assert talk.wait(CROSSING) == [RESULT]
         assert talk.hear(ACK) == [END]
         assert talk.hear(self.ENQUIRY) == [ACK]
         assert approval.state is Delivery.ACKNOWLEDGED
@@ -445,7 +447,7 @@ class TestTurns:
         "command",
         [
             *(ENQUIRY, "06 70 00", "06 20 03 00 00 00", "06 50 03 00 00 00", "06 93 03 00 00 00"),
-            *("06 e0 00", "06 1e 00", "08 30 01 01", "06 30 03 00 00 00", "0f 10 00"),
+            *("06 e0 00", "06 1b 00", "08 30 01 01", "06 30 03 00 00 00", "0f 10 00"),
         ],
     )
     def test_a_command_while_a_charge_is_open_is_refused_and_the_charge_stands(self, command):
@@ -454,8 +456,21 @@ class TestTurns:
         assert talk.hear(command) == ["84 83 00"]
         assert talk.terminal.asking is charge
         talk.approve()
-        assert talk.due() == [RESULT]
+        assert talk.wait(CROSSING) == [RESULT]
         assert talk.hear(ACK) == [END]
+
+    def test_an_answer_to_our_answer_does_not_count_for_what_is_said_next(self):
+        talk = Talk()
+        talk.charge()
+        talk.hear(self.ENQUIRY)
+        approval = talk.approve()
+        assert talk.hear(ACK) == []
+        assert talk.wait(CROSSING) == [RESULT]
+        assert approval.state is Delivery.SAID
+        talk.hear(self.ENQUIRY)
+        assert talk.hear(ACK, ACK) == []
+        assert approval.state is Delivery.ACKNOWLEDGED
+        assert talk.wait(CROSSING) == [END]
 
     @pytest.mark.parametrize("command", [REGISTER, "06 02 00"])
     def test_a_registration_and_a_log_off_end_the_charge_as_aborted(self, command):
@@ -474,7 +489,8 @@ class TestTurns:
         talk = Talk()
         approval = talk.approved()
         assert talk.hear(self.ENQUIRY) == ["84 83 00"]
-        assert talk.hear(ACK) == [END]
+        assert talk.hear(ACK) == []
+        assert talk.wait(CROSSING) == [END]
         talk.hear(ACK)
         assert approval.state is Delivery.COMPLETED
 

@@ -31,7 +31,16 @@ ONCE = [
 ]
 LASTING = [
     *("raises_after_t4", "books_on_result", "repeats", "enquires", "garbage", "silent", "xor_lrc", "never_answers_end"),
-    *("takes_any_end", "keeps_alive", "yes_is_84_00", "starts_up", "tagged_currency", "long_lengths"),
+    *(
+        "takes_any_end",
+        "keeps_alive",
+        "answers_answers",
+        "aborts_as_terminals_do",
+        "yes_is_84_00",
+        "starts_up",
+        "tagged_currency",
+        "long_lengths",
+    ),
 ]
 PEOPLE = ["cancel", "cash", "abort", "unplug", ""]
 
