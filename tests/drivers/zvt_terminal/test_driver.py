@@ -331,7 +331,7 @@ class TestLine:
         lot.settle(lot.ask(300), 300)
         lot.idle()
         with caplog.at_level(logging.INFO, "drivers.peripheral"):
-            lot.served.ecr.wire.unplug()
+            lot.served.stop()
             lot.until(lambda: caplog.records)
         assert {record.levelname for record in caplog.records} == {"INFO"}
 
