@@ -143,7 +143,8 @@ class Serving(Generic[P]):
     def _down(self, error: DaikoError) -> None:
         with self._news:
             if self._up:
-                log.warning("the line broke: %s", error)
+                # A machine that dials may well hang up after each payment, and dial anew for the next.
+                log.log(logging.INFO if self._transport.is_dialled else logging.WARNING, "the line broke: %s", error)
                 self._peripheral.lost(self._clock(), certain=not isinstance(error, Uncertain))
             # Of what a role still has to say no byte has left, whatever became of the bytes before.
             self._trouble = NotSent(error.code, error.detail, error.remedy) if isinstance(error, Uncertain) else error

@@ -237,6 +237,11 @@ class Transport:
                 self._tap.note(Direction.RX, data)
             return data
 
+    @property
+    def is_dialled(self) -> bool:
+        """Whether the machine is the one that connects."""
+        return self.url.startswith("listen://")
+
     def drain(self) -> None:
         """Throw away what has arrived and nobody waited for.
 

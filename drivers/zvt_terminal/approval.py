@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from drivers.zvt_terminal.codec import Apdu
 from drivers.zvt_terminal.fields import Bmp, Control, Result, bcd
@@ -20,14 +21,17 @@ class Delivery(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     """The machine has the result; whether it took the end (06 0F), and so sold, is not known."""
     COMPLETED = "completed"
-    """The machine has acknowledged the result and the end."""
+    """The machine has acknowledged the result and has the end: `proof` says how that is known."""
     WITHDRAWN = "withdrawn"
     """Ended before a byte had left."""
     REJECTED = "rejected"
-    """The machine answered the result with "goods not issued"."""
+    """The machine said no to the result: goods not issued, or another no and then it took our abort (06 1E)."""
 
 
 UNDELIVERED = frozenset((Delivery.SAID, Delivery.ACKNOWLEDGED))
+
+MOST_ENDS: Final = 1
+"""Ends of one sale that may stay unanswered: a machine that lets more of them pass answers none."""
 
 
 @dataclass(slots=True)
@@ -56,15 +60,24 @@ class Approval:
     state: Delivery = Delivery.QUEUED
     told: int = 0
     """In how many dialogues it was said, or was about to be."""
+    ends: int = 0
+    """How often its end was said, each time after the machine had answered the result."""
     note: str = ""
     says: list[str] = field(default_factory=list)
     """What the machine said about it, in order."""
+    proof: str = ""
+    """How it is known that the machine has the end of the dialogue, if it is."""
 
     @property
     def detail(self) -> str:
         """In words: the receipt, how far it got, what the machine said."""
         said = f" ({'; '.join([*self.says, self.note] if self.note else self.says)})" if self.says or self.note else ""
         return f"receipt {self.receipt:04d}, amount {self.charge.amount}: {self.state.value}{said}"
+
+    def is_said_again(self, now: float, repeat_seconds: float) -> bool:
+        """Whether the same amount once more is the same sale: not completed, fresh, its end not said in vain so far."""
+        fresh = now - self.given <= repeat_seconds
+        return self.state in UNDELIVERED and fresh and self.ends <= MOST_ENDS
 
 
 def result_of(charge: Charge, receipt: int, stamp: datetime, options: Options) -> Apdu:
@@ -74,6 +87,10 @@ def result_of(charge: Charge, receipt: int, stamp: datetime, options: Options) -
     data += bmp(Bmp.CURRENCY, bytes.fromhex(options.currency))
     data += bmp(Bmp.TIME, bytes.fromhex(f"{stamp:%H%M%S}"))
     data += bmp(Bmp.DATE, bytes.fromhex(f"{stamp:%m%d}")) + bmp(Bmp.RECEIPT, bcd(receipt, 2))
+    if options.card:
+        data += bmp(Bmp.CARD_TYPE, bytes((options.card.type,)))
+    if options.card and options.card.name:
+        data += bmp(Bmp.CARD_NAME, options.card.name.encode("ascii") + b"\0")
     if options.text:
         data += bmp(Bmp.TEXT, options.text.encode("ascii"))
     return Apdu(Control.STATUS_INFORMATION, data)

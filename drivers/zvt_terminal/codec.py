@@ -28,16 +28,11 @@ _HEAD: Final = 3
 _LONG_HEAD: Final = 5
 _LONG: Final = 0xFF
 _MOST_BODY: Final = _LONG_HEAD + MOST_HEARD
+_ASTRAY: Final = -1
+"""In the place of a size: nothing tells where the message ends."""
 
-_CLASSES: Final = {
-    0x04: frozenset((0x01, 0x0D, 0x0E, 0x0F, 0xFF)),
-    0x05: frozenset((0x01,)),
-    0x06: frozenset(range(256)),
-    0x08: frozenset(range(0x60)),
-    0x80: frozenset((0x00,)),
-    0x84: frozenset(range(256)),
-}
-"""Control fields with which a message may begin (PA00P015, "Summary of Commands")."""
+_CLASSES: Final = frozenset((0x04, 0x05, 0x06, 0x08, 0x0F, 0x80, 0x84))
+"""Classes of messages (PA00P015, "Summary of Commands"; 0F: manufacturers' own)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +97,19 @@ def crc16(data: bytes) -> int:
     return _MIRRORED[mirrored >> 8] | _MIRRORED[mirrored & 0xFF] << 8
 
 
-def _long_sizes(two: bytes) -> set[int]:
+def _long_sizes(two: bytes) -> tuple[int, ...]:
     """What two bytes of length behind FF may mean: low byte first as in PA00P015, or high byte first as some write."""
-    either = {int.from_bytes(two, "little"), int.from_bytes(two, "big")}
-    return {size for size in either if MOST_SAID < size <= MOST_HEARD}
+    either = int.from_bytes(two, "little"), int.from_bytes(two, "big")
+    return tuple(size for size in either if size <= MOST_HEARD)
+
+
+def _long_size(two: bytes) -> int | None:
+    """The one that is meant, where nothing but these two bytes tells; None where both orders make sense.
+
+    With a zero in it both would as well, but the other is then a whole multiple of 256: it is the published order.
+    """
+    sizes = _long_sizes(two)
+    return sizes[0] if len(set(sizes)) == 1 or (sizes and 0 in two) else None
 
 
 def _whole(raw: bytes) -> Apdu | None:
@@ -121,22 +125,25 @@ def _whole(raw: bytes) -> Apdu | None:
 
 def _may_begin(head: bytes) -> bool:
     """Whether a message may begin with these bytes, as far as there are any."""
-    if not head or head[0] not in _CLASSES:
-        return not head
-    return len(head) < 2 or head[1] in _CLASSES[head[0]]
+    return not head or head[0] in _CLASSES
 
 
 class TcpFraming:
-    """Bare APDUs one after the other, or with `prefix` each behind its length in two bytes, high byte first."""
+    """Bare APDUs one after the other, or with `prefix` each behind its length in two bytes, high byte first.
+
+    Without a prefix the length is believed, whatever the message is: what stands inside one is never taken for another.
+    Where it means nothing, all is passed over until `reset`, which is for when the line has been silent.
+    """
 
     def __init__(self, prefix: bool = False) -> None:
         self._prefix = 2 if prefix else 0
         self._buffer = ReceiveBuffer(2 * (self._prefix + _LONG_HEAD + MOST_HEARD))
+        self._astray = False
 
     @property
     def partial(self) -> bool:
         """Whether something has begun that is not complete."""
-        return len(self._buffer) > 0
+        return self._astray or len(self._buffer) > 0
 
     def encode(self, apdu: Apdu) -> bytes:
         """The exact bytes on the line."""
@@ -147,6 +154,8 @@ class TcpFraming:
         """Take bytes in; return what is complete now. A byte with which no message may begin is skipped."""
         found: list[Heard] = []
         for start in range(0, len(data), MOST_HEARD):
+            if self._astray:
+                break
             self._buffer.extend(data[start : start + MOST_HEARD])
             self._take(found)
         return found
@@ -154,11 +163,17 @@ class TcpFraming:
     def reset(self) -> None:
         """Forget half a message."""
         self._buffer.clear()
+        self._astray = False
 
     def _take(self, found: list[Heard]) -> None:
         while len(self._buffer):
-            size = self._size()
-            if size is None:
+            head = self._buffer.peek(0, self._prefix + _LONG_HEAD)
+            size = self._told_size(head) if self._prefix else self._own_size(head)
+            if size is None or size > len(self._buffer):
+                return
+            if size == _ASTRAY:
+                self._buffer.clear()
+                self._astray = True
                 return
             apdu = _whole(self._buffer.peek(self._prefix, size - self._prefix)) if size else None
             if apdu is None:
@@ -167,30 +182,27 @@ class TcpFraming:
                 self._buffer.take(size)
                 found.append(apdu)
 
-    def _size(self) -> int | None:
-        """How long the message is that stands here: 0 if it is none, None if that is not known or not all there yet."""
-        head = self._buffer.peek(0, self._prefix + _LONG_HEAD)
-        body = head[self._prefix :]
+    def _own_size(self, body: bytes) -> int | None:
+        """How long the message is that stands here: 0 if it is none, None if that is not known yet."""
         if not _may_begin(body):
             return 0
-        size = self._body_size(body)
-        if self._prefix and len(head) >= self._prefix:
-            told = int.from_bytes(head[: self._prefix], "big")
-            if not _HEAD <= told <= _LONG_HEAD + MOST_HEARD or (size not in (None, told) and body[2] != _LONG):
-                return 0
-            size = told if size is not None else None
-        if size is None or size == 0:
-            return size
-        return self._prefix + size if len(self._buffer) >= self._prefix + size else None
-
-    def _body_size(self, body: bytes) -> int | None:
         if len(body) < _HEAD or (body[2] == _LONG and len(body) < _LONG_HEAD):
             return None
         if body[2] != _LONG:
             return _HEAD + body[2]
-        sizes = _long_sizes(body[_HEAD:_LONG_HEAD])
-        # Without a prefix nothing tells which order is meant where both make sense: such a message is not guessed at.
-        return _LONG_HEAD + min(sizes) if len(sizes) == 1 or (sizes and self._prefix) else 0
+        size = _long_size(body[_HEAD:_LONG_HEAD])
+        return _ASTRAY if size is None else _LONG_HEAD + size
+
+    def _told_size(self, head: bytes) -> int | None:
+        """The same behind a prefix, which is no prefix if it is not the length of what follows."""
+        body = head[self._prefix :]
+        if not _may_begin(body):
+            return 0
+        if len(body) < _HEAD:
+            return None
+        told = int.from_bytes(head[: self._prefix], "big")
+        fits = _HEAD <= told <= _LONG_HEAD + MOST_HEARD and body[2] in (_LONG, told - _HEAD)
+        return self._prefix + told if fits else 0
 
 
 class _At(Enum):

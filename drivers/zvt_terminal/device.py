@@ -3,14 +3,16 @@
 The machine commands; from its authorisation (06 01) until our completion (06 0F) or abort (06 1E) the terminal is the
 master, and each of its messages is answered with 80 00 (PA00P015). Rules of ours, for the money's sake:
 
-* Nothing is said while an answer is outstanding, so that each answer belongs to the one message before it.
-* A command, or a line that breaks, ends the dialogue: what is not said yet never will be. A result that was said and
-  not completed is said again only if the machine asks: by 06 20, or by 06 01 with the same amount within
-  `repeat_seconds`.
+* While we are the master a command is refused (84 83) and changes nothing: some machines take any 06 0F for a payment.
+  Only 06 B0, 06 00 and 06 02 end a charge, with 06 1E; 06 01 asks anew.
+* A command in its turn, on the line on which a payment's end was said, says that the machine has read the end: some
+  never answer it (`Dialogue.take_end`). Unread, a result is said again only if the machine asks: by 06 20, or by 06 01
+  with the same amount within `repeat_seconds`.
+* A line that breaks ends the dialogue: what is not said yet never will be.
 * After 06 20 a charge that was not approved is answered with failure, never with the success of an older one.
 """
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
@@ -26,19 +28,22 @@ from drivers.zvt_terminal.approval import (
     totals_of,
 )
 from drivers.zvt_terminal.codec import Apdu
+from drivers.zvt_terminal.dialogue import Dialogue
 from drivers.zvt_terminal.fields import Bmp, Control, Result, fields, unbcd
-from drivers.zvt_terminal.fields import field as bmp
 from drivers.zvt_terminal.line import Line
+from drivers.zvt_terminal.requests import (
+    ABORTS,
+    PASSWORD,
+    SIMPLE,
+    TELLING,
+    password_holds,
+    refusal_of,
+    registered,
+    registration_of,
+)
 from drivers.zvt_terminal.settings import Options
-from drivers.zvt_terminal.steps import DONE, Kind, Said, Step, aborted, refused
+from drivers.zvt_terminal.steps import DONE, YES, Kind, Step, aborted, completed, refused
 from parking.errors import Bug
-from parking.money import MOST
-
-PASSWORD: Final = 3
-"""Bytes of the password in front of most commands."""
-
-CONFIG_INTERMEDIATE: Final = 0x08
-"""Bit of the registration's config byte: the machine wants intermediate status information."""
 
 INSERT_CARD: Final = 0x0A
 """Intermediate status: waiting for the customer."""
@@ -49,9 +54,6 @@ SILENT_AFTER: Final = 3
 WAIT: Final = 1.0
 """Seconds after which a result is said again that the machine has answered with "please wait" (84 9C)."""
 
-CROSSING: Final = 0.3
-"""Seconds for which an answer may still be under way that was meant for a message from before a command."""
-
 KEPT: Final = 500
 """Approvals that are remembered for the witness."""
 
@@ -61,10 +63,9 @@ class Terminal:
 
     def __init__(self, options: Options, line: Line, receipt: int = 0) -> None:
         self._options, self._line, self._receipt = options, line, receipt
-        self._steps: deque[Step] = deque()
-        self._said: Said | None = None
+        self._talk = Dialogue(line, options.charge_seconds)
         self._leaving: Approval | None = None
-        self._status_at, self._quiet_until = float("inf"), float("-inf")
+        self._status_at = float("inf")
         self._wants_status = True
         self._total = 0
         self.charge: Charge | None = None
@@ -76,15 +77,14 @@ class Terminal:
         """Whether the line has ever been there."""
         self._commands: dict[int, Callable[[Apdu, float], None]] = {
             Control.REGISTRATION: lambda apdu, _: self._register(apdu.data),
-            Control.AUTHORISATION: lambda apdu, now: self._authorise(fields(apdu.data), now),
-            Control.ABORT: lambda _, now: self._abort(now),
+            Control.AUTHORISATION: self._authorise,
             Control.REPEAT_RECEIPT: lambda _, __: self._repeat_receipt(),
             Control.REVERSAL: lambda apdu, _: self._reverse(apdu),
             Control.REFUND: lambda apdu, _: self._reverse(apdu),
             Control.END_OF_DAY: lambda _, __: self._end_of_day(),
-            Control.STATUS_ENQUIRY: lambda _, __: self._report(),
-            Control.DIAGNOSIS: lambda _, __: self._report(),
-            Control.LOG_OFF: lambda _, __: self._say(DONE),
+            Control.STATUS_ENQUIRY: lambda _, __: self._report(b"\0"),
+            Control.LOG_OFF: lambda _, __: self._talk.answer(DONE),
+            **dict.fromkeys(SIMPLE, lambda _, __: self._report()),
         }
 
     # --- drivers.peripheral.Peripheral -------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ class Terminal:
         del now
         self.seen, self._leaving = True, None
         self._over("the line is a new one")
-        self._line.reset()
+        self._talk.anew()
 
     def lost(self, now: float, certain: bool) -> None:
         """The line broke. `certain`: no byte of what was about to be said has left."""
@@ -103,7 +103,7 @@ class Terminal:
             self._leaving.state = Delivery.QUEUED  # it never left; what follows withdraws it
         self._leaving = None
         self._over("the line broke")
-        self._line.reset()
+        self._talk.anew()
 
     def receive(self, data: bytes, now: float) -> bytes:
         """Take what the machine says; all that is to be said comes from `due`."""
@@ -117,9 +117,8 @@ class Terminal:
     def due(self, now: float) -> bytes:
         """What is to be said by now."""
         self._expire(now)
-        ready = self._said is None and now >= self._quiet_until and self._line.free(now)
-        if ready and (step := self._next(now)) is not None:
-            self._said = Said(step, self._line.say(step.apdu), now)
+        if self._talk.may_speak(now) and (step := self._next(now)) is not None:
+            self._talk.say(step, now)
             if step.about is not None and step.about.state is Delivery.QUEUED:
                 self._leaving, step.about.state = step.about, Delivery.SAID
         return self._line.due(now)
@@ -161,23 +160,22 @@ class Terminal:
         """Take an approval back if no byte of it has left; what is asked for is open again then."""
         if approval is self.approval and self._is_queued:
             approval.state, approval.note = Delivery.WITHDRAWN, "the machine did not answer in time"
-            self._steps.clear()
+            self._talk.steps.clear()
             self.approval = None
         return approval
 
     # --- answers -----------------------------------------------------------------------------------------------------
 
     def _answered(self, apdu: Apdu, now: float) -> None:
-        said = self._said
-        if said is None or not self._line.arrived(said.number):
-            return  # the answer to something older, said once more
-        self._said = None
-        done = apdu.control == Control.DONE
+        said = self._talk.take_answer(now)
+        if said is None:
+            return
+        done = apdu.control in YES
         match said.step.kind:
             case Kind.RESULT:
                 self._result_answered(said.step, apdu.control, now)
             case Kind.PRINT if not done:
-                self._steps = deque(step for step in self._steps if step.kind is not Kind.PRINT)
+                self._talk.drop(Kind.PRINT)
             case Kind.STATUS if not done:
                 self._wants_status = False
             case Kind.END:
@@ -189,88 +187,111 @@ class Terminal:
         approval = step.about
         if approval is not None:
             approval.says.append(f"result answered with {control:04x}")
-        if control == Control.DONE:
+        if control in YES:
             if approval is not None and approval.state is Delivery.SAID:
                 approval.state = Delivery.ACKNOWLEDGED
             return
         if control == Control.REFUSED | Result.PLEASE_WAIT:
-            self._steps.appendleft(Step(step.kind, step.apdu, approval, now + WAIT))
+            self._talk.steps.appendleft(Step(step.kind, step.apdu, approval, now + WAIT))
             return
-        # Goods not issued: the machine has not sold, and money must go back (PA00P015, "Reversal"). Any other "no"
-        # leaves that open; and a machine that was told before may have sold then.
+        # Goods not issued: the machine has not sold, and money must go back (PA00P015, "Reversal"). Any other no leaves
+        # that open until it has our abort; one that issued a part has sold. And what was told before may be sold since.
         if approval is not None and control == Control.REFUSED | Result.GOODS_NOT_ISSUED and approval.told == 1:
             approval.state = Delivery.REJECTED
-        self._steps.clear()
-        self._steps.append(aborted(Result.ABORTED))
+        self._talk.steps.clear()
+        self._talk.steps.append(aborted(Result.ABORTED, None if control & 0xFF == Result.PARTLY_ISSUED else approval))
 
     def _end_answered(self, step: Step, control: int) -> None:
         if step.about is not None:
             step.about.says.append(f"end answered with {control:04x}")
-        if control != Control.DONE:
+        if control in YES:
+            if step.then is not None:
+                step.then()
+            self._end_seen(step, "the machine acknowledged the end of the payment (06 0F)")
+
+    def _end_seen(self, step: Step, proof: str) -> None:
+        """The machine has the end: what it tells is what the machine goes by."""
+        approval = step.about
+        if approval is None:
             return
-        if step.then is not None:
-            step.then()
-        if step.about is not None and step.about.state is Delivery.ACKNOWLEDGED:
-            step.about.state = Delivery.COMPLETED
-            self._total += step.about.charge.units
+        if step.apdu.control == Control.ABORTED:
+            if approval.state is Delivery.SAID and approval.told == 1:
+                approval.state = Delivery.REJECTED
+        elif approval.state is Delivery.ACKNOWLEDGED:
+            approval.state, approval.proof = Delivery.COMPLETED, proof
+            self._total += approval.charge.units
 
     # --- commands ----------------------------------------------------------------------------------------------------
 
     def _commanded(self, apdu: Apdu, now: float) -> None:
-        handle = self._commands.get(apdu.control)
-        if handle is None or not self._password_holds(apdu):
-            self._anew("the machine gave another command", now)
-            self._say(refused(Result.NOT_POSSIBLE))
+        control = apdu.control
+        handle = self._commands.get(control) if password_holds(apdu, self._options) else None
+        if control in ABORTS:
+            self._abort(now)
             return
-        if apdu.control not in (Control.AUTHORISATION, Control.ABORT):
+        if self._talk.is_master and not self._is_heard_now(apdu):
+            self._interrupted(control if handle else 0, now)
+            return
+        if (end := self._talk.take_end(control, now)) is not None:
+            self._end_seen(end, f"the machine gave its next command ({control:04x}) after the end (06 0F)")
+        if control != Control.AUTHORISATION:
             self._anew("the machine gave another command", now)
+        if handle is None:
+            self._talk.answer(refused(Result.NOT_POSSIBLE))
+            return
+        if control in TELLING:
+            self._talk.began = apdu
         handle(apdu, now)
 
-    def _say(self, answer: Apdu) -> None:
-        self._line.say(answer)
+    def _is_heard_now(self, apdu: Apdu) -> bool:
+        """Whether a command is one that may come while we are the master: asked anew, said again, "what was it?"."""
+        told = self.approval is not None and self.approval.state in UNDELIVERED
+        asks = apdu.control == Control.AUTHORISATION or (apdu.control == Control.REPEAT_RECEIPT and told)
+        return asks or apdu == self._talk.began
 
-    def _password_holds(self, apdu: Apdu) -> bool:
-        """Whether the password is right, where one is asked for."""
-        unguarded = (Control.AUTHORISATION, Control.ABORT, Control.LOG_OFF, Control.DIAGNOSIS)
-        wanted = self._options.password
-        if apdu.control in unguarded or wanted is None:
-            return True
-        return apdu.data[:PASSWORD] == bytes.fromhex(wanted) or (
-            apdu.control == Control.STATUS_ENQUIRY and not apdu.data
-        )
+    def _interrupted(self, control: int, now: float) -> None:
+        """A command while we are the master: two end what is going on, the others are refused."""
+        if control in (Control.REGISTRATION, Control.LOG_OFF):
+            self._talk.hush(now)
+            self._talk.answer(DONE)
+            self._break_off("the machine broke it off")
+        else:
+            self._talk.interrupts = True
+            self._talk.interject(refused(Result.NOT_POSSIBLE), now)
 
     def _register(self, data: bytes) -> None:
-        config, currency = data[PASSWORD : PASSWORD + 1], data[PASSWORD + 1 : PASSWORD + 3]
-        if len(currency) == 2 and currency.hex() != self._options.currency:
-            self._say(refused(Result.WRONG_CURRENCY))
+        wanted = registration_of(data)
+        if wanted.currency not in ("", self._options.currency):
+            self._talk.answer(refused(Result.WRONG_CURRENCY))
             return
-        self._wants_status = bool(config and config[0] & CONFIG_INTERMEDIATE)
-        state = bmp(Bmp.STATUS, b"\0") + bmp(Bmp.TERMINAL, bytes.fromhex(self._options.tid))
-        state += bmp(Bmp.CURRENCY, bytes.fromhex(self._options.currency))
-        self._say(DONE)
-        self._steps.append(Step(Kind.END, Apdu(Control.COMPLETION, state)))
+        self._wants_status = wanted.wants_status
+        self._talk.answer(DONE)
+        self._talk.steps.append(completed(registered(wanted, self._options)))
 
-    def _authorise(self, told: dict[int, bytes], now: float) -> None:
+    def _authorise(self, request: Apdu, now: float) -> None:
+        told = fields(request.data)
         units = unbcd(told.get(Bmp.AMOUNT, b"\xff"))
         charge = self.asking or (self.charge if self._is_queued else None)
         if charge is not None and charge.units == units and now - charge.heard <= self._patience:
-            self._hush(now)  # said again because our answer got lost
-            self._say(DONE)
+            self._talk.hush(now)  # said again because our answer got lost
+            self._talk.answer(DONE)
             charge.heard, self._status_at = now, now + self._options.status_seconds
             return
         approval = self.approval
         self._anew("the machine asked anew", now)
-        self._say(DONE)
-        if approval is not None and units == approval.charge.units and self._may_repeat(approval, now):
+        self._talk.began = request
+        self._talk.answer(DONE)
+        again = approval is not None and approval.is_said_again(now, self._options.repeat_seconds)
+        if approval is not None and again and units == approval.charge.units:
             self._deliver(approval)
             return
         number = self.charge.number + 1 if self.charge else 1
         self.charge = Charge(number, units or 0, (units or 0) // self._options.scale, now, now)
         self.approval = None
         self._status_at = now
-        if (no := self._refusal(told, units)) is not None:
+        if (no := refusal_of(told, units, self._options)) is not None:
             self.charge.ended = f"refused with {no:02x}"
-            self._steps.append(aborted(no))
+            self._talk.steps.append(aborted(no))
 
     @property
     def _is_queued(self) -> bool:
@@ -280,37 +301,25 @@ class Terminal:
     def _patience(self) -> float:
         return SILENT_AFTER * self._options.answer_seconds
 
-    def _may_repeat(self, approval: Approval, now: float) -> bool:
-        """Whether the same amount once more is the same sale: its result has not been completed, and is fresh."""
-        return approval.state in UNDELIVERED and now - approval.given <= self._options.repeat_seconds
-
-    def _refusal(self, told: dict[int, bytes], units: int | None) -> Result | None:
-        currency = told.get(Bmp.CURRENCY)
-        if currency is not None and currency.hex() != self._options.currency:
-            return Result.WRONG_CURRENCY
-        if units is None or units % self._options.scale or units // self._options.scale > MOST:
-            return Result.NOT_POSSIBLE
-        return Result.AMOUNT_TOO_SMALL if units == 0 else None
-
     def _abort(self, now: float) -> None:
         if self.asking is not None or self._is_queued:
-            self._anew("aborted at the machine", now)
-            self._say(DONE)
-            self._steps.append(aborted(Result.ABORTED))
+            self._talk.hush(now)
+            self._talk.answer(DONE)
+            self._break_off("aborted at the machine")
         elif self.approval is not None and self.approval.state in UNDELIVERED:
-            self._say(refused(Result.NOT_POSSIBLE))  # too late: it was told yes
+            self._talk.take_end(Control.ABORT, now)
+            self._talk.interject(refused(Result.NOT_POSSIBLE), now)  # too late: it was told yes
         else:
-            self._say(DONE)
+            self._talk.answer(DONE)
 
     def _repeat_receipt(self) -> None:
-        self._say(DONE)
+        self._talk.answer(DONE)
         if self.charge is None:
-            self._steps.append(aborted(Result.NOT_POSSIBLE))
+            self._talk.steps.append(aborted(Result.NOT_POSSIBLE))
         elif self.approval is not None and self.approval.state in (*UNDELIVERED, Delivery.COMPLETED):
             self._deliver(self.approval)
         else:
-            self._steps.append(Step(Kind.RESULT, failure_of(self.charge, self._options)))
-            self._steps.append(Step(Kind.END, Apdu(Control.COMPLETION)))
+            self._talk.steps.extend((Step(Kind.RESULT, failure_of(self.charge, self._options)), completed()))
 
     def _reverse(self, apdu: Apdu) -> None:
         """Reversal and refund: money goes back by the cloud alone."""
@@ -318,9 +327,9 @@ class Terminal:
         for approval in self.approvals.values():
             if approval.receipt == receipt:
                 approval.says.append(f"reversal asked for with {apdu.control:04x}")
-        self._say(DONE)
+        self._talk.answer(DONE)
         no = Result.REVERSAL_IMPOSSIBLE if apdu.control == Control.REVERSAL else Result.NOT_POSSIBLE
-        self._steps.append(aborted(no))
+        self._talk.steps.append(aborted(no))
 
     def _end_of_day(self) -> None:
         total = self._total
@@ -328,14 +337,13 @@ class Terminal:
         def begin_anew() -> None:
             self._total -= total
 
-        self._say(DONE)
-        self._steps.append(Step(Kind.RESULT, totals_of(total, self._options)))
-        self._steps.append(Step(Kind.END, Apdu(Control.COMPLETION), then=begin_anew))
+        self._talk.answer(DONE)
+        self._talk.steps.extend((Step(Kind.RESULT, totals_of(total, self._options)), completed(then=begin_anew)))
 
-    def _report(self) -> None:
-        """Status enquiry and diagnosis: all is well."""
-        self._say(DONE)
-        self._steps.append(Step(Kind.END, Apdu(Control.COMPLETION)))
+    def _report(self, status: bytes = b"") -> None:
+        """What asks whether all is well, or for something that we need not do: all is well, it is done."""
+        self._talk.answer(DONE)
+        self._talk.steps.append(completed(status))
 
     # --- the dialogue ------------------------------------------------------------------------------------------------
 
@@ -343,13 +351,12 @@ class Terminal:
         options = self._options
         approval.told += 1
         lines = printed(approval.charge, approval.receipt, options) if options.print_lines else ()
-        self._steps.append(Step(Kind.RESULT, approval.result, approval))
-        self._steps.extend(Step(Kind.PRINT, line) for line in lines)
-        self._steps.append(Step(Kind.END, Apdu(Control.COMPLETION), approval))
+        prints = (Step(Kind.PRINT, line) for line in lines)
+        self._talk.steps.extend((Step(Kind.RESULT, approval.result, approval), *prints, completed(about=approval)))
 
     def _next(self, now: float) -> Step | None:
-        if self._steps:
-            return self._steps.popleft() if self._steps[0].not_before <= now else None
+        if self._talk.steps:
+            return self._talk.steps.popleft() if self._talk.steps[0].not_before <= now else None
         if self.asking is not None and self._wants_status and now >= self._status_at:
             self._status_at = now + self._options.status_seconds
             return Step(Kind.STATUS, Apdu(Control.INTERMEDIATE, bytes((INSERT_CARD,))))
@@ -357,34 +364,33 @@ class Terminal:
 
     def _expire(self, now: float) -> None:
         """End what takes too long. A result and its end are waited for as long as a charge lasts, others less."""
-        said, asking = self._said, self.asking
-        if self._line.gone:
-            self._over("the machine does not answer")
+        said, asking = self._talk.said, self.asking
+        late = self._line.gone
+        if late:
             self._line.reset()
         elif said is not None:
-            money = said.step.about is not None
-            if now - said.at > (self._options.charge_seconds if money else self._patience):
-                self._over("the machine does not answer")
-        elif asking is not None and now - asking.heard > self._options.charge_seconds:
-            self._over("nobody paid in time")
-            self._steps.append(aborted(Result.ABORTED))
+            late = now - said.at > (self._patience if said.step.about is None else self._options.charge_seconds)
+        if late:
+            open_still = asking is not None or self._is_queued
+            (self._break_off if open_still else self._over)("the machine does not answer")
+        elif said is None and asking is not None and now - asking.heard > self._options.charge_seconds:
+            self._break_off("nobody paid in time")
 
     def _anew(self, why: str, now: float) -> None:
         """The machine has begun something else: it waits for nothing of ours any more."""
-        self._hush(now)
+        self._talk.hush(now)
         self._over(why)
 
-    def _hush(self, now: float) -> None:
-        """Say nothing more of the dialogue that was. An answer that crossed the command must not count for the next."""
-        if self._said is not None:
-            self._quiet_until = now + CROSSING
-        self._said = None
-        self._line.hush()
+    def _break_off(self, why: str) -> None:
+        """The dialogue is over, and the machine is told: else it would take the next 06 0F for that of its payment."""
+        began = self._talk.began
+        self._over(why)
+        self._talk.began = began
+        self._talk.steps.append(aborted(Result.ABORTED))
 
     def _over(self, why: str) -> None:
         """The dialogue is over. What is not said yet never will be."""
-        self._said = None
-        self._steps.clear()
+        self._talk.over()
         if self._is_queued and self.approval is not None:
             self.approval.state, self.approval.note = Delivery.WITHDRAWN, why
             self.approval.charge.ended = why

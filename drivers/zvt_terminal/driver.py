@@ -1,8 +1,9 @@
 """The driver of a pay station that thinks we are its card terminal: what it asks for, our approval, what became of it.
 
 The approval is journaled before the result (04 0F) is said, and the result is said once in a dialogue. It counts as
-applied when the machine has acknowledged both the result and the end (06 0F): some machines print "failed" when the end
-does not come, although they have the result, so the result alone proves nothing.
+applied when the machine has acknowledged the result and has the end (06 0F): it acknowledges that as well, or shows it
+by its next command. Some machines print "failed" when the end does not come, although they have the result, so the
+result alone proves nothing.
 """
 
 import logging
@@ -193,10 +194,10 @@ def _outcome(approval: Approval) -> Outcome:
     detail = approval.detail
     match approval.state:
         case Delivery.COMPLETED:
-            proofs = (f"result acknowledged, {detail}", "the machine acknowledged the end of the payment (06 0F)")
+            proofs = (f"result acknowledged, {detail}", approval.proof)
             return Applied(Level.LEGACY_CONFIRMED, tuple(Evidence(EvidenceKind.ECHO, text) for text in proofs))
         case Delivery.REJECTED:
-            return Refused(Code.DEVICE_REFUSED, f"the machine did not issue the goods: {detail}")
+            return Refused(Code.DEVICE_REFUSED, f"the machine refused the result: {detail}")
         case Delivery.WITHDRAWN if not approval.charge.ended:
             raise NotSent(Code.DEVICE_UNAVAILABLE, f"the machine did not answer, nothing was said: {detail}")
         case Delivery.QUEUED | Delivery.WITHDRAWN:

@@ -23,6 +23,8 @@ class Bmp(IntEnum):
     TEXT = 0x3C
     CURRENCY = 0x49
     RECEIPT = 0x87
+    CARD_TYPE = 0x8A
+    CARD_NAME = 0x8B
 
 
 class Control(IntEnum):
@@ -35,6 +37,8 @@ class Control(IntEnum):
     AUTHORISATION = 0x0601
     LOG_OFF = 0x0602
     COMPLETION = 0x060F
+    RESET = 0x0618
+    PRINT_CONFIGURATION = 0x061A
     ABORTED = 0x061E
     """From the terminal: it did not work."""
     REPEAT_RECEIPT = 0x0620
@@ -42,9 +46,13 @@ class Control(IntEnum):
     REFUND = 0x0631
     END_OF_DAY = 0x0650
     DIAGNOSIS = 0x0670
+    SELFTEST = 0x0679
+    SET_TIME = 0x0691
+    INITIALISATION = 0x0693
     ABORT = 0x06B0
     """From the machine: end what is going on."""
     PRINT_LINE = 0x06D1
+    SELECT_LANGUAGE = 0x0830
     DONE = 0x8000
     REFUSED = 0x8400
     """And its low byte, why."""

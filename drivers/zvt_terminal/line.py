@@ -12,8 +12,11 @@ from drivers.zvt_terminal.codec import ACK, NAK, Apdu, Framing, SerialFraming, S
 INTER_CHAR: Final = 0.2
 """Seconds of silence after which half a serial frame will not be completed any more (T1)."""
 
-HALF: Final = 1.0
-"""The same on TCP, where nothing marks where a message begins."""
+QUIET: Final = 0.2
+"""In parts of the time after which a frame is said again: how long a second ACK for it may still be under way."""
+
+ANSWERS: Final = frozenset((0x80, 0x84))
+"""Classes of the messages that answer a message."""
 
 TRIES: Final = 3
 """How often a frame is said on a serial line before its hearer counts as gone."""
@@ -29,6 +32,11 @@ class Line(Protocol):
     @property
     def gone(self) -> bool:
         """Whether nobody takes what is said."""
+        ...
+
+    @property
+    def ends_with_its_machine(self) -> bool:
+        """Whether it breaks when the machine is switched off: what is said on it later is said by the same program."""
         ...
 
     def frame(self, apdu: Apdu) -> bytes:
@@ -86,8 +94,9 @@ class _Hearing:
 class TcpLine:
     """Messages on TCP: the network repeats what gets lost, so nothing is acknowledged or said twice."""
 
-    def __init__(self, framing: TcpFraming) -> None:
-        self._hearing = _Hearing(framing, HALF)
+    def __init__(self, framing: TcpFraming, patience: float) -> None:
+        """`patience`: seconds after which half a message is given up."""
+        self._hearing = _Hearing(framing, patience)
         self._queue: deque[Apdu] = deque()
         self._said = 0
 
@@ -100,6 +109,11 @@ class TcpLine:
     def gone(self) -> bool:
         """Not to be told here."""
         return False
+
+    @property
+    def ends_with_its_machine(self) -> bool:
+        """A connection does."""
+        return True
 
     def frame(self, apdu: Apdu) -> bytes:
         """The exact bytes of a message."""
@@ -140,15 +154,21 @@ class TcpLine:
 class _Frame:
     number: int
     raw: bytes
+    is_answer: bool
     tries: int = 0
     again_at: float = field(default=float("-inf"))
+    refused: bool = False
+    """Whether a NAK asks for it."""
+    unheard: bool = False
+    """Whether it was ever said again for want of an answer: then each telling may be acknowledged yet."""
 
 
 class SerialLine:
     """Messages on a serial line, one at a time: each is said again on NAK or silence, up to three times.
 
     A message of ours counts as arrived by its own ACK byte alone, never by what is said next: that may answer an older
-    one, of which the other side repeats its answer.
+    one, of which the other side repeats its answer. After a frame that silence had us repeat, no message but answers is
+    said for a while, so that a late ACK for it is not taken for the next one's.
     """
 
     def __init__(self, repeat: float, framing: SerialFraming | None = None) -> None:
@@ -159,7 +179,7 @@ class SerialLine:
         self._quiet_until = float("-inf")
         self._queue: deque[_Frame] = deque()
         self._signals = bytearray()
-        self._said = 0
+        self._said = self._arrived = 0
         self._gone = False
 
     def free(self, now: float) -> bool:
@@ -170,6 +190,11 @@ class SerialLine:
     def gone(self) -> bool:
         """Whether a frame was said often enough without ACK."""
         return self._gone
+
+    @property
+    def ends_with_its_machine(self) -> bool:
+        """A cable does not."""
+        return False
 
     def frame(self, apdu: Apdu) -> bytes:
         """The exact bytes of a message."""
@@ -188,25 +213,26 @@ class SerialLine:
                 case Signal.ACK if self._queue and self._queue[0].tries:
                     self._acknowledged(self._queue.popleft(), now)
                 case Signal.NAK if self._queue and self._queue[0].tries:
-                    self._queue[0].again_at = now
+                    self._queue[0].again_at, self._queue[0].refused = now, True
                 case _:
                     pass
         self._gone = self._gone and not found
         return found
 
     def _acknowledged(self, frame: _Frame, now: float) -> None:
-        if frame.tries > 1:  # was the first ACK lost, or only late? A late one must not count for the next frame
-            self._quiet_until = now + self._repeat
+        self._arrived = frame.number
+        if frame.unheard or (frame.is_answer and now < self._quiet_until):
+            self._quiet_until = now + QUIET * self._repeat
 
     def say(self, apdu: Apdu) -> int:
         """Put a message in the queue; returns its number."""
         self._said += 1
-        self._queue.append(_Frame(self._said, self.frame(apdu)))
+        self._queue.append(_Frame(self._said, self.frame(apdu), apdu.control >> 8 in ANSWERS))
         return self._said
 
     def arrived(self, number: int) -> bool:
-        """Whether a message was acknowledged (or hushed)."""
-        return all(frame.number != number for frame in self._queue)
+        """Whether a message was acknowledged."""
+        return number <= self._arrived
 
     def due(self, now: float) -> bytes:
         """What is to be written by now: acknowledgements, then the frame whose turn it is."""
@@ -215,15 +241,19 @@ class SerialLine:
             self._signals.append(NAK)
         raw = bytes(self._signals)
         self._signals.clear()
-        if self._queue and now >= max(self._queue[0].again_at, self._quiet_until):
-            frame = self._queue[0]
-            if frame.tries >= TRIES:
-                self._queue.clear()
-                self._gone = True
-            else:
-                frame.tries, frame.again_at = frame.tries + 1, now + self._repeat
-                raw += frame.raw
+        if self._queue and now >= self._queue[0].again_at and (self._queue[0].is_answer or now >= self._quiet_until):
+            raw += self._say_again(self._queue[0], now)
         return raw
+
+    def _say_again(self, frame: _Frame, now: float) -> bytes:
+        """A frame, for the first time or again; nothing if that was often enough."""
+        if frame.tries >= TRIES:
+            self._queue.clear()
+            self._gone = True
+            return b""
+        frame.unheard = frame.unheard or (frame.tries > 0 and not frame.refused)
+        frame.tries, frame.again_at, frame.refused = frame.tries + 1, now + self._repeat, False
+        return frame.raw
 
     def hush(self) -> None:
         """Say nothing more of what was said so far."""

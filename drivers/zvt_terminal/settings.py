@@ -15,11 +15,21 @@ from parking.stay import NameKind, normalise
 PORT: Final = 20007
 """Where terminals listen."""
 
+PATIENCE: Final = 0.6
+"""In parts of `answer_seconds`: how long the rest of a message on TCP is waited for. The machine then says it anew."""
+
 YEN: Final = 392
 NO_MINOR_UNITS: Final = frozenset((392, 410, 152))
 """Currencies without: yen, won, Chilean peso."""
 
 Seconds = Annotated[float, msgspec.Meta(ge=0.02, le=3600)]
+
+
+class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a payment is told to be paid with, for machines that book by it."""
+
+    type: Annotated[int, msgspec.Meta(ge=0, le=255)]
+    name: Annotated[str, msgspec.Meta(pattern="^[ -~]{0,30}$")] = ""
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -32,13 +42,14 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     password: Annotated[str, msgspec.Meta(pattern="^[0-9]{6}$")] | None = None
     language: Annotated[str, msgspec.Meta(pattern="^(ja|en)$")] = "ja"
     text: Annotated[str, msgspec.Meta(pattern="^[ -~]{0,40}$")] = ""
+    card: Card | None = None
     print_lines: bool = False
     prefix: bool = False
     baud: Annotated[int, msgspec.Meta(ge=1200, le=115_200)] = 9600
     stop_bits: Annotated[int, msgspec.Meta(ge=1, le=2)] = 2
     answer_seconds: Seconds = 5.0
     status_seconds: Seconds = 4.0
-    charge_seconds: Seconds = 180.0
+    charge_seconds: Seconds = 170.0
     repeat_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 300.0
     hold_seconds: Seconds = 60.0
 
@@ -78,7 +89,9 @@ def full_url(url: str) -> str:
 
 def line_of(url: str, options: Options) -> Line:
     """How messages get across there."""
-    return TcpLine(TcpFraming(options.prefix)) if by_tcp(url) else SerialLine(options.answer_seconds)
+    if by_tcp(url):
+        return TcpLine(TcpFraming(options.prefix), PATIENCE * options.answer_seconds)
+    return SerialLine(options.answer_seconds)
 
 
 def line_settings(options: Options) -> LineSettings:

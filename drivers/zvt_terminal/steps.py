@@ -11,6 +11,9 @@ from drivers.zvt_terminal.fields import Control, Result
 
 DONE: Final = Apdu(Control.DONE)
 
+YES: Final = frozenset({Control.DONE, Control.REFUSED})
+"""Positive answers: 84 00 is one as well (PA00P015, "Positive Acknowledgement")."""
+
 
 class Kind(StrEnum):
     """What a message of ours as the master is for."""
@@ -46,6 +49,11 @@ def refused(why: Result) -> Apdu:
     return Apdu(Control.REFUSED | why)
 
 
-def aborted(why: Result) -> Step:
+def aborted(why: Result, about: Approval | None = None) -> Step:
     """The end of a dialogue in which it did not work."""
-    return Step(Kind.END, Apdu(Control.ABORTED, bytes((why,))))
+    return Step(Kind.END, Apdu(Control.ABORTED, bytes((why,))), about)
+
+
+def completed(data: bytes = b"", about: Approval | None = None, then: Callable[[], None] | None = None) -> Step:
+    """The end of a dialogue in which it did."""
+    return Step(Kind.END, Apdu(Control.COMPLETION, data), about, then=then)

@@ -5,8 +5,8 @@ import pytest
 from drivers.conform.cases import CASES
 from tests.rigs.conformance import Stage
 
-HURRIED = {"answer_seconds": 0.5}
-"""As the machine: it gives up after a second here, not after five."""
+HURRIED = {"answer_seconds": 0.5, "charge_seconds": 2.0}
+"""As the machine: it gives up after one second and after two and a half here, not after five and 180."""
 
 
 @pytest.fixture(scope="module", params=["listen://127.0.0.1:20007", "/dev/ttyUSB0"], ids=["tcp", "serial"])

@@ -127,6 +127,38 @@ class TestTcp:
         prefixed = len(raw).to_bytes(2, "big") + raw
         assert TcpFraming(prefix=True).feed(prefixed) == [Apdu(0x06D3, bytes(0x0102))]
 
+    @pytest.mark.parametrize("length", ["0a 00", "00 0a"])
+    @pytest.mark.parametrize("kind", list(KINDS))
+    def test_a_short_message_with_a_long_length_is_understood(self, kind, length):
+        data = bytes.fromhex("04 00 00 00 00 05 80 49 03 92")
+        raw = b"\x06\x01\xff" + bytes.fromhex(length) + data
+        if kind == "prefix":
+            raw = len(raw).to_bytes(2, "big") + raw
+        if kind == "serial":
+            raw = b"\x10\x02" + raw + b"\x10\x03" + crc16(raw + b"\x03").to_bytes(2, "little")
+        ear = KINDS[kind]()
+        assert ear.feed(raw) == [Apdu(0x0601, data)]
+        assert not ear.partial
+
+    def test_a_length_with_a_zero_in_it_is_read_in_the_published_order(self):
+        assert TcpFraming().feed(b"\x05\x01\xff\x03\x00" + bytes(3)) == [Apdu(0x0501, bytes(3))]
+        assert TcpFraming().feed(b"\x06\xd3\xff\x00\x01" + bytes(256)) == [Apdu(0x06D3, bytes(256))]
+
+    def test_what_stands_in_a_message_is_no_message(self):
+        inner = Apdu(0x0602).raw
+        for control in (b"\x0f\x10", b"\x08\x99", b"\x04\x77"):
+            raw = control + bytes((len(inner),)) + inner
+            assert TcpFraming().feed(raw) == [Apdu(int.from_bytes(control, "big"), inner)]
+
+    @pytest.mark.parametrize("length", ["01 02", "ff ff"])
+    def test_behind_a_length_that_means_nothing_all_is_passed_over_until_the_line_was_silent(self, length):
+        ear = TcpFraming()
+        assert ear.feed(b"\x06\x00\xff" + bytes.fromhex(length) + Apdu(0x0602).raw) == []
+        assert ear.feed(Apdu(0x0602).raw) == []
+        assert ear.partial
+        ear.reset()
+        assert ear.feed(Apdu(0x0602).raw) == [Apdu(0x0602)]
+
     def test_a_prefix_that_is_not_the_length_is_garbage(self):
         good = TcpFraming(prefix=True).encode(Apdu(0x8000))
         assert TcpFraming(prefix=True).feed(b"\x00\x09\x80\x00\x00" + good) == [Apdu(0x8000)]

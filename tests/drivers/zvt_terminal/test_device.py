@@ -9,15 +9,18 @@ from hypothesis import strategies as st
 
 from drivers.zvt_terminal.approval import Delivery
 from drivers.zvt_terminal.codec import Apdu, SerialFraming, TcpFraming
-from drivers.zvt_terminal.device import CROSSING, Terminal
+from drivers.zvt_terminal.device import Terminal
+from drivers.zvt_terminal.dialogue import CROSSING
 from drivers.zvt_terminal.fields import Bmp, Control, bcd, field, fields
 from drivers.zvt_terminal.line import TRIES, SerialLine, TcpLine
-from drivers.zvt_terminal.settings import Options
+from drivers.zvt_terminal.settings import Card, Options
 
 STAMP = datetime(2026, 11, 25, 14, 5, 6)  # noqa: DTZ001 - local time, as the machine prints it
 OPTIONS = msgspec.convert({"tid": "10060001", "currency": "0392", "status_seconds": 4.0}, Options)
 ACK = "80 00 00"
 END = "06 0f 00"
+READY = "06 0f 01 00"
+REGISTERED = "06 0f 0a 19 00 29 10 06 00 01 49 03 92"
 ABORTED = "06 1e 01 6c"
 RESULT = "04 0f 1f 27 00 04 00 00 00 00 03 00 0b 00 00 08 29 10 06 00 01 49 03 92 0c 14 05 06 0d 11 25 87 00 08"
 
@@ -31,7 +34,7 @@ class Talk:
 
     def __init__(self, **more):
         self.options = msgspec.structs.replace(OPTIONS, **more)
-        self.terminal = Terminal(self.options, TcpLine(TcpFraming()), receipt=7)
+        self.terminal = Terminal(self.options, TcpLine(TcpFraming(), 3.0), receipt=7)
         self.now = 100.0
         self.terminal.opened(self.now)
 
@@ -109,7 +112,7 @@ class TestPayment:
 
     def test_sends_no_status_to_a_machine_that_wants_none(self):
         talk = Talk()
-        assert talk.hear("06 00 06 00 00 00 86 03 92") == [ACK, "06 0f 0a 19 00 29 10 06 00 01 49 03 92"]
+        assert talk.hear("06 00 06 00 00 00 86 03 92") == [ACK, REGISTERED]
         assert talk.hear(ACK, pay()) == [ACK]
         assert talk.wait(60) == []
 
@@ -157,7 +160,7 @@ class TestPayment:
     def test_ends_when_nobody_pays(self):
         talk = Talk(status_seconds=1000)
         charge = talk.charge()
-        assert talk.wait(179) == []
+        assert talk.wait(169) == []
         assert talk.wait(2) == [ABORTED]
         assert charge.ended == "nobody paid in time"
 
@@ -166,15 +169,16 @@ class TestPayment:
         talk.hear(pay())
         assert talk.wait(14.9) == []
         assert talk.terminal.asking is not None
-        assert talk.wait(0.2) == []
+        assert talk.wait(0.2) == [ABORTED], "else the next 06 0F would be taken for the payment's"
         assert talk.terminal.asking is None
 
 
 class TestAbort:
-    def test_before_the_approval_ends_the_charge(self):
+    @pytest.mark.parametrize("command", ["06 b0 00", "06 1e 00"])
+    def test_before_the_approval_ends_the_charge(self, command):
         talk = Talk()
         charge = talk.charge()
-        assert talk.hear("06 b0 00") == [ACK, ABORTED]
+        assert talk.hear(command) == [ACK, ABORTED]
         assert (talk.terminal.asking, charge.ended) == (None, "aborted at the machine")
         assert talk.hear(ACK) == []
 
@@ -190,7 +194,8 @@ class TestAbort:
         talk = Talk()
         approval = talk.approved()
         assert talk.hear("06 b0 00") == ["84 83 00"]
-        assert talk.hear(ACK) == [END]
+        assert talk.hear(ACK) == []
+        assert talk.wait(CROSSING) == [END]
         talk.hear(ACK)
         assert approval.state is Delivery.COMPLETED
 
@@ -207,12 +212,48 @@ class TestResult:
         assert talk.hear(ACK, pay())[0] == ACK
         assert talk.terminal.asking is not None, "a rejected result is never said again"
 
-    def test_answered_with_another_no_stays_in_doubt(self):
+    def test_answered_with_another_no_is_in_doubt_until_the_machine_has_our_abort(self):
         talk = Talk()
         approval = talk.approved()
         assert talk.hear("84 83 00") == [ABORTED]
         assert approval.state is Delivery.SAID
         assert "8483" in approval.detail
+        assert talk.hear(ACK) == []
+        assert approval.state is Delivery.REJECTED
+
+    def test_answered_with_another_no_and_an_abort_that_is_refused_stays_in_doubt(self):
+        talk = Talk()
+        approval = talk.approved()
+        assert talk.hear("84 83 00") == [ABORTED]
+        assert talk.hear("84 83 00") == []
+        assert approval.state is Delivery.SAID
+
+    def test_of_which_a_part_was_issued_stays_in_doubt(self):
+        talk = Talk()
+        approval = talk.approved()
+        assert talk.hear("84 9d 07 04 00 00 00 00 02 00", ACK) == [ABORTED]
+        assert talk.hear(ACK) == []
+        assert approval.state is Delivery.SAID
+
+    def test_and_end_are_acknowledged_by_84_00_as_well(self):
+        talk = Talk()
+        assert talk.hear(pay()) == [ACK, "04 ff 01 0a"]
+        assert talk.hear("84 00 00") == []
+        assert talk.wait(4.1) == ["04 ff 01 0a"]
+        talk.hear("84 00 00")
+        approval = talk.approve()
+        assert talk.due() == [RESULT]
+        assert talk.hear("84 00 00") == [END]
+        talk.hear("84 00 00")
+        assert approval.state is Delivery.COMPLETED
+
+    def test_tells_of_a_card_where_the_machine_books_by_it(self):
+        talk = Talk(card=Card(type=2, name="Daiko"))
+        talk.charge()
+        talk.approve()
+        (result,) = talk.due()
+        told = fields(bytes.fromhex(result)[3:])
+        assert (told[Bmp.CARD_TYPE], told[Bmp.CARD_NAME]) == (b"\x02", b"Daiko\0")
 
     def test_answered_with_please_wait_is_said_again(self):
         talk = Talk()
@@ -261,6 +302,17 @@ class TestSaidAgain:
         assert approval.state is Delivery.ACKNOWLEDGED
         assert talk.hear(pay()) == [ACK, RESULT]
 
+    def test_at_most_one_more_time_where_the_end_is_never_answered(self):
+        talk = Talk()
+        talk.approved()
+        for _ in range(2):
+            assert talk.hear(ACK) == [END]
+            talk.terminal.lost(talk.now, certain=False)
+            talk.terminal.opened(talk.now)
+            answers = talk.hear(pay())
+        assert answers == [ACK, "04 ff 01 0a"]
+        assert talk.terminal.asking is not None
+
     def test_a_completed_sale_is_never_said_again_to_a_new_request(self):
         talk = Talk()
         talk.completed()
@@ -292,6 +344,7 @@ class TestSaidAgain:
         talk.terminal.lost(talk.now, certain=False)
         talk.hear(pay())
         assert talk.hear("84 66 00") == [ABORTED]
+        talk.hear(ACK)
         assert approval.state is Delivery.SAID
 
     def test_a_request_that_was_said_twice_is_one_charge(self):
@@ -312,6 +365,157 @@ class TestSaidAgain:
         assert talk.hear(pay()) == [ACK]
         assert talk.wait(CROSSING) == [RESULT]
         assert approval.state is Delivery.SAID
+
+
+class TestTurns:
+    """Some machines never answer 06 0F, others command while we are the master, or take any 06 0F for a payment."""
+
+    ENQUIRY = "05 01 00"
+    REGISTER = "06 00 06 00 00 00 8e 03 92"
+
+    def unanswered(self, **more):
+        """A sale whose end was said and not answered."""
+        talk = Talk(**more)
+        approval = talk.approved()
+        assert talk.hear(ACK) == [END]
+        return talk, approval
+
+    @pytest.mark.parametrize("command", [ENQUIRY, REGISTER, "06 70 00", "06 50 03 00 00 00", "06 e0 00"])
+    def test_the_next_command_on_the_same_line_says_that_the_end_was_read(self, command):
+        talk, approval = self.unanswered()
+        talk.now += 100
+        talk.hear(command)
+        assert approval.state is Delivery.COMPLETED
+        assert "next command" in approval.proof
+
+    def test_and_the_next_customer_with_the_same_fee_gets_nothing_for_it(self):
+        talk, approval = self.unanswered()
+        talk.now += 60
+        assert talk.charge(300).number == 2
+        assert approval.state is Delivery.COMPLETED
+        assert talk.terminal.asking is not None
+
+    def test_but_not_a_command_on_another_line(self):
+        talk, approval = self.unanswered()
+        talk.terminal.lost(talk.now, certain=False)
+        talk.terminal.opened(talk.now)
+        assert talk.hear(self.ENQUIRY) == [ACK, READY]
+        assert approval.state is Delivery.ACKNOWLEDGED
+        assert talk.hear(ACK, pay()) == [ACK, RESULT]
+
+    def test_nor_one_after_t4(self):
+        talk, approval = self.unanswered()
+        assert talk.wait(171) == []
+        talk.hear(self.ENQUIRY)
+        assert approval.state is Delivery.ACKNOWLEDGED
+        assert talk.hear(ACK, pay()) == [ACK, RESULT]
+
+    @pytest.mark.parametrize("command", ["06 b0 00", "06 20 03 00 00 00", "06 30 06 00 00 00 87 00 08"])
+    def test_nor_one_of_a_machine_that_wants_out_or_asks_what_became_of_it(self, command):
+        talk, approval = self.unanswered()
+        talk.hear(command)
+        talk.terminal.receive(bytes.fromhex(self.REGISTER), talk.now + 1)
+        assert approval.state is Delivery.ACKNOWLEDGED
+
+    def test_nor_an_enquiry_of_a_machine_that_enquires_out_of_turn_but_its_next_payment_does(self):
+        talk = Talk()
+        talk.charge()
+        assert talk.hear(self.ENQUIRY) == ["84 83 00"]
+        approval = talk.approve()
+        assert talk.wait(CROSSING) == [RESULT]
+        assert talk.hear(ACK) == [END]
+        assert talk.hear(self.ENQUIRY) == [ACK]
+        assert approval.state is Delivery.ACKNOWLEDGED
+        talk.now += 1
+        assert talk.hear(pay())[0] == ACK
+        assert approval.state is Delivery.COMPLETED
+        assert talk.terminal.asking is not None
+
+    def test_nor_does_a_refused_end_count(self):
+        talk, approval = self.unanswered()
+        talk.hear("84 83 00", self.ENQUIRY)
+        assert approval.state is Delivery.ACKNOWLEDGED
+
+    def test_the_next_command_after_a_no_and_our_abort_says_that_nothing_was_sold(self):
+        talk = Talk()
+        approval = talk.approved()
+        assert talk.hear("84 83 00") == [ABORTED]
+        talk.hear(self.ENQUIRY)
+        assert approval.state is Delivery.REJECTED
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            *(ENQUIRY, "06 70 00", "06 20 03 00 00 00", "06 50 03 00 00 00", "06 93 03 00 00 00"),
+            *("06 e0 00", "06 1b 00", "08 30 01 01", "06 30 03 00 00 00", "0f 10 00"),
+        ],
+    )
+    def test_a_command_while_a_charge_is_open_is_refused_and_the_charge_stands(self, command):
+        talk = Talk()
+        charge = talk.charge()
+        assert talk.hear(command) == ["84 83 00"]
+        assert talk.terminal.asking is charge
+        talk.approve()
+        assert talk.wait(CROSSING) == [RESULT]
+        assert talk.hear(ACK) == [END]
+
+    def test_an_answer_to_our_answer_does_not_count_for_what_is_said_next(self):
+        talk = Talk()
+        talk.charge()
+        talk.hear(self.ENQUIRY)
+        approval = talk.approve()
+        assert talk.hear(ACK) == []
+        assert talk.wait(CROSSING) == [RESULT]
+        assert approval.state is Delivery.SAID
+        talk.hear(self.ENQUIRY)
+        assert talk.hear(ACK, ACK) == []
+        assert approval.state is Delivery.ACKNOWLEDGED
+        assert talk.wait(CROSSING) == [END]
+
+    @pytest.mark.parametrize("command", [REGISTER, "06 02 00"])
+    def test_a_registration_and_a_log_off_end_the_charge_as_aborted(self, command):
+        talk = Talk()
+        charge = talk.charge()
+        assert talk.hear(command) == [ACK, ABORTED]
+        assert (talk.terminal.asking, charge.ended) == (None, "the machine broke it off")
+
+    def test_a_registration_with_a_wrong_password_ends_nothing(self):
+        talk = Talk(password="123456")
+        charge = talk.charge()
+        assert talk.hear(self.REGISTER) == ["84 83 00"]
+        assert talk.terminal.asking is charge
+
+    def test_a_command_while_the_result_is_under_way_is_refused_and_the_result_goes_on(self):
+        talk = Talk()
+        approval = talk.approved()
+        assert talk.hear(self.ENQUIRY) == ["84 83 00"]
+        assert talk.hear(ACK) == []
+        assert talk.wait(CROSSING) == [END]
+        talk.hear(ACK)
+        assert approval.state is Delivery.COMPLETED
+
+    def test_a_registration_while_the_result_is_under_way_leaves_it_in_doubt(self):
+        talk = Talk()
+        approval = talk.approved()
+        assert talk.hear(self.REGISTER) == [ACK]
+        assert talk.wait(CROSSING) == [ABORTED]
+        talk.hear(ACK)
+        assert approval.state is Delivery.SAID
+
+    def test_what_became_of_a_result_that_was_said_may_be_asked_at_once(self):
+        talk = Talk()
+        approval = talk.approved()
+        assert talk.hear("06 20 03 00 00 00") == [ACK]
+        assert talk.wait(CROSSING) == [RESULT]
+        assert approval.told == 2
+
+    def test_no_enquiry_comes_between_the_end_of_a_charge_and_our_telling_it(self):
+        talk = Talk()
+        talk.hear(pay())  # its status is not answered yet
+        assert talk.hear("06 b0 00") == [ACK]
+        assert talk.hear(self.ENQUIRY) == ["84 83 00"]
+        assert talk.wait(CROSSING) == [ABORTED]
+        assert talk.hear(self.ENQUIRY)[0] == ACK
 
 
 class TestLine:
@@ -360,7 +564,7 @@ class TestLine:
     def test_half_a_message_is_forgotten_in_time(self):
         talk = Talk()
         assert talk.hear("06 41 fe 00 00") == []
-        assert talk.wait(1.1) == []
+        assert talk.wait(3.1) == []
         assert talk.hear("06 02 00") == [ACK]
 
 
@@ -368,18 +572,29 @@ class TestOtherCommands:
     @pytest.mark.parametrize(
         ("said", "answers"),
         [
-            ("06 00 08 00 00 00 8e 03 92 03 00", [ACK, "06 0f 0a 19 00 29 10 06 00 01 49 03 92"]),
+            ("06 00 08 00 00 00 8e 03 92 03 00", [ACK, REGISTERED]),
             ("06 00 06 00 00 00 8e 09 78", ["84 6f 00"]),
-            ("06 00 00", [ACK, "06 0f 0a 19 00 29 10 06 00 01 49 03 92"]),
+            ("06 00 19 00 00 00 08 49 03 92 03 00 06 0e 26 0c 04 0f 04 ff 06 0f 06 1e 06 d1 06 d3", [ACK, REGISTERED]),
+            ("06 00 ff 06 00 00 00 00 8e 03 92", [ACK, REGISTERED]),
+            ("06 00 00", [ACK, "06 0f 07 19 00 29 10 06 00 01"]),
+            ("06 00 04 00 00 00 8e", [ACK, "06 0f 07 19 00 29 10 06 00 01"]),
             ("06 02 00", [ACK]),
-            ("05 01 03 00 00 00", [ACK, END]),
-            ("05 01 00", [ACK, END]),
+            ("05 01 03 00 00 00", [ACK, READY]),
+            ("05 01 00", [ACK, READY]),
+            ("06 93 03 00 00 00", [ACK, END]),
+            ("06 91 08 aa 26 11 29 0c 12 00 00", [ACK, END]),
+            ("06 18 00", [ACK, END]),
+            ("06 1a 00", [ACK, END]),
+            ("06 79 00", [ACK, END]),
+            ("08 30 01 01", [ACK, END]),
             ("06 70 00", [ACK, END]),
             ("06 30 03 00 00 00", [ACK, "06 1e 01 b5"]),
             ("06 31 0a 00 00 00 04 00 00 00 00 03 00", [ACK, "06 1e 01 83"]),
             ("06 20 03 00 00 00", [ACK, "06 1e 01 83"]),
             ("06 22 00", ["84 83 00"]),
-            ("08 30 01 01", ["84 83 00"]),
+            ("06 e0 02 f0 05", ["84 83 00"]),
+            ("0f 10 03 06 02 00", ["84 83 00"]),
+            ("0f 10 06 06 00 03 00 00 00", ["84 83 00"]),
         ],
     )
     def test_is_answered(self, said, answers):
@@ -517,7 +732,7 @@ class TestSerial:
         assert cable.wait(0.2) == answer
         assert TRIES == 3
         cable.wait(5.1)
-        assert cable.wait(5.1) == b""
+        assert cable.wait(5.1) == framed(Apdu(0x061E, b"\x6c"))
         assert cable.terminal.asking is None
 
     def test_an_answer_said_twice_is_not_the_answer_to_the_next_frame(self):
@@ -562,6 +777,55 @@ class TestSerial:
         assert cable.wait(5.1) == b""
         assert approval.state is Delivery.SAID
 
+    def test_an_answer_comes_at_once_after_a_frame_that_was_said_again(self):
+        cable, approval = self.approved()
+        assert cable.hear(A, framed(0x8000)) == A + framed(0x060F)
+        assert cable.hear(N) == framed(0x060F)
+        assert cable.hear(A, framed(0x8000)) == A
+        assert approval.state is Delivery.COMPLETED
+        assert cable.hear(framed(0x0501)) == A + framed(0x8000)
+        assert cable.hear(A) == framed(Apdu(0x060F, b"\0")), "a NAK asked for it: no second ACK can come"
+
+    def test_also_where_silence_was_the_reason_but_then_we_say_nothing_ourselves_for_a_while(self):
+        cable, _ = self.approved()
+        assert cable.wait(5.1)
+        assert cable.hear(A, framed(0x8000)) == A
+        assert cable.hear(framed(0x8000)) == A  # said twice
+        assert cable.hear(framed(0x0501)) == A + framed(0x8483)
+        assert cable.hear(A) == b""
+        assert cable.wait(0.9) == b""
+        assert cable.wait(0.2) == framed(0x060F)
+
+    @pytest.mark.parametrize("acknowledged", [True, False])
+    def test_a_command_says_that_the_end_was_read_if_its_frame_was_acknowledged(self, acknowledged):
+        cable, approval = self.approved()
+        cable.hear(A, framed(0x8000))
+        cable.hear(*([A] if acknowledged else []), framed(pay()))
+        assert approval.state is (Delivery.COMPLETED if acknowledged else Delivery.ACKNOWLEDGED)
+
+    def test_but_not_a_registration_for_the_machine_may_have_been_off(self):
+        cable, approval = self.approved()
+        cable.hear(A, framed(0x8000))
+        cable.hear(A, framed(0x0600))
+        assert approval.state is Delivery.ACKNOWLEDGED
+
+    def test_a_command_after_a_frame_that_nobody_acknowledged_proves_nothing(self):
+        cable, approval = self.approved()
+        assert cable.hear(A, framed(0x8000)) == A + framed(0x060F)
+        for _ in range(TRIES - 1):
+            assert cable.wait(5.1) == framed(0x060F)
+        assert cable.wait(5.1) == b""
+        cable.hear(framed(pay()))
+        assert approval.state is Delivery.ACKNOWLEDGED
+
+    def test_a_no_is_to_arrive_before_a_command_is_heard(self):
+        cable = Cable()
+        assert cable.hear(framed(pay(300, "0978"))) == A + framed(0x8000)
+        assert cable.hear(A) == framed(Apdu(0x061E, b"\x6f"))
+        assert cable.hear(framed(0x0501)) == A
+        assert cable.hear(A) == framed(0x8483)
+        assert cable.hear(A, framed(0x0501)) == A + framed(0x8000)
+
 
 LATER = {
     Delivery.QUEUED: set(Delivery),
@@ -584,7 +848,7 @@ events = st.one_of(
 @given(st.lists(events, max_size=40), st.booleans())
 @settings(max_examples=300)
 def test_whatever_comes_it_never_raises_and_takes_back_nothing_that_was_said(happened, serial):
-    line = SerialLine(5.0) if serial else TcpLine(TcpFraming())
+    line = SerialLine(5.0) if serial else TcpLine(TcpFraming(), 3.0)
     terminal, now, seen = Terminal(OPTIONS, line), 0.0, {}
     terminal.opened(now)
     for number, event in enumerate(happened):

@@ -1,5 +1,6 @@
 """What the driver promises, over real ptys and sockets, with a pay station that sells by its own rules."""
 
+import logging
 import socket
 import threading
 import time
@@ -211,6 +212,64 @@ class TestDoubt:
         assert paid(lot) == [300]
 
 
+@every_wire
+class TestHabits:
+    """Of software that is about: each comes from a published client."""
+
+    def test_a_machine_that_never_answers_the_end_sells_once_and_shows_it_by_its_next_command(self, rig, wire):
+        lot = rig(wire)
+        lot.faults.never_answers_end = True
+        stay = lot.ask(300)
+        outcome = lot.settle(stay, 300, "A", seconds=0.5)
+        assert isinstance(outcome, Uncertain)
+        assert outcome.code is Code.NOT_OBSERVED
+        lot.idle()
+        fresh = lot.ask(500)
+        assert isinstance(lot.who(stay, "A"), CannotTell if wire == "serial" else Ours)
+        assert lot.driver.quote(fresh, datetime.now(UTC), time.monotonic() + 1).amount == 500
+        assert paid(lot) == [300]
+
+    def test_its_next_customer_with_the_same_fee_pays_himself(self, rig, wire):
+        lot = rig(wire)
+        lot.faults.never_answers_end = True
+        lot.settle(lot.ask(300), 300, "A", seconds=0.5)
+        lot.idle()
+        lot.station.ask(300)
+        if wire != "serial":  # there it registers first, as after it was off: the next customer may go with the first
+            lot.stay()
+            time.sleep(0.2)
+            assert paid(lot) == [300]
+
+    def test_a_machine_that_enquires_in_mid_payment_and_takes_any_end_sells_for_a_payment_alone(self, rig, wire):
+        lot = rig(wire)
+        lot.faults.keeps_alive = lot.faults.takes_any_end = True
+        stay = lot.ask(300)
+        time.sleep(0.3)
+        assert paid(lot) == []
+        assert [one for one in lot.ecr.said if one.control == 0x8483]
+        assert isinstance(lot.settle(stay, 300), Applied)
+        lot.idle()
+        lot.ask(500)
+        lot.station.cancel()
+        lot.until(lambda: not lot.driver.stays(time.monotonic() + 1))
+        assert paid(lot) == [300]
+
+    @pytest.mark.parametrize("habit", ["yes_is_84_00", "starts_up", "tagged_currency", "long_lengths"])
+    def test_other_ways_to_say_the_same_are_understood(self, rig, wire, habit):
+        lot = rig(wire)
+        setattr(lot.faults, habit, True)
+        assert isinstance(lot.settle(lot.ask(300), 300), Applied)
+        assert paid(lot) == [300]
+
+    def test_a_machine_that_refuses_the_result_and_takes_our_abort_has_not_sold(self, rig, wire):
+        lot = rig(wire)
+        lot.faults.refuse_result_once = True
+        stay = lot.ask(300)
+        assert no(lot.settle(stay, 300, "A")) is Code.DEVICE_REFUSED
+        assert isinstance(lot.who(stay, "A"), Nobody)
+        assert paid(lot) == []
+
+
 class TestSilence:
     def test_before_the_approval_is_not_sent(self, rig):
         lot = rig()
@@ -266,6 +325,15 @@ class TestLine:
         lot = rig()
         lot.faults.garbage = True
         assert isinstance(lot.settle(lot.ask(300), 300), Applied)
+
+    def test_a_machine_that_hangs_up_after_its_payment_is_no_trouble(self, rig, caplog):
+        lot = rig()
+        lot.settle(lot.ask(300), 300)
+        lot.idle()
+        with caplog.at_level(logging.INFO, "drivers.peripheral"):
+            lot.served.stop()
+            lot.until(lambda: caplog.records)
+        assert {record.levelname for record in caplog.records} == {"INFO"}
 
     def test_please_wait_is_waited_for(self, rig):
         lot = rig()
@@ -351,6 +419,7 @@ class TestOptions:
             {"language": "fr"},
             {"desk": "!"},
             {"text": "円"},
+            {"card": {"type": 256}},
         ],
     )
     def test_that_are_wrong_are_refused_when_the_driver_is_made(self, device, options):
