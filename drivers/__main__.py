@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final, TextIO
 
+from drivers.conform.codes import CODES
 from drivers.conform.command import COMMISSION, CONFORM, add_commission, add_conform
 from drivers.language import system_language
 from drivers.new.command import add_new
@@ -64,6 +65,8 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         return int(arguments.run(arguments))
     except DaikoError as error:
+        if getattr(arguments, "lang", system_language()) == "ja" and error.code in CODES:
+            print(f"drivers: {CODES[error.code][0]}", file=sys.stderr)
         print(f"drivers: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:

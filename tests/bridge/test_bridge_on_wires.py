@@ -219,6 +219,7 @@ def test_an_empty_bay_is_not_opened(office: Office) -> None:
     assert office.releases(office.plates, "7") == 0
 
 
+@pytest.mark.timeout(90)
 @pytest.mark.parametrize("acted", [False, True])
 def test_a_lost_line_is_a_doubt_that_the_counter_ends(office: Office, acted: bool) -> None:
     view = office.park("12")
@@ -228,7 +229,7 @@ def test_a_lost_line_is_a_doubt_that_the_counter_ends(office: Office, acted: boo
     time.sleep(1.0)
     assert office.case(PLATES, number).phase is CasePhase.IN_DOUBT
     office.plates.tell("clear-faults")
-    case = office.ends(PLATES, number, seconds=25)
+    case = office.ends(PLATES, number, seconds=60)
     assert case.phase is CasePhase.SETTLED
     assert office.releases(office.plates, "12") == 1
 

@@ -385,6 +385,12 @@ def test_the_tools_speak_the_systems_language_or_the_one_that_is_named() -> None
         assert text in done.stdout
 
 
+def test_a_mistake_is_led_by_its_kind_in_japanese() -> None:
+    told = drivers("probe", "gopher://host", "--lang", "ja").stderr.splitlines()
+    assert told[0] == "drivers: 設定の誤り"
+    assert told[1].startswith("drivers: [config] no driver family speaks at")
+
+
 def test_a_host_that_wants_a_key_is_told_as_one_that_answers(start: Callable[..., Sim]) -> None:
     url = start("gated-host").run_file["urls"]["host"]
     english, japanese = (drivers("probe", url, "--lang", language) for language in ("en", "ja"))
