@@ -224,7 +224,7 @@ def demo(arguments: list[str]) -> NoReturn:
 
 def test(arguments: list[str]) -> NoReturn:
     """Run pytest; without arguments all tests, the slow ones too, on all cores."""
-    workers = str(min(8, 2 * (os.cpu_count() or 1)))  # most tests wait for programs, more than they compute
+    workers = str(min(8, 5 * (os.cpu_count() or 1) // 2))  # most tests wait for programs, more than they compute
     together = ["-q", "-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
     become("-m", "pytest", *(arguments or together))
 

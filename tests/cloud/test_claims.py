@@ -123,7 +123,8 @@ def test_who_could_pay_may_not_leave_against_a_claim(cloud, bridge):
         assert cloud.do(cloud.cloud.cashier.claim_offer(one)) is None
         with pytest.raises(Refused) as caught:
             cloud.do(cloud.cloud.cashier.claim(one))
-        assert caught.value.code is Code.CONFLICT
+        # Two minutes later the price may have changed with the hour, and with it the fee that was shown.
+        assert caught.value.code in (Code.CONFLICT, Code.QUOTE_EXPIRED)
     assert rows(cloud) == []
 
 
