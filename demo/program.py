@@ -9,9 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent
+
+STOPS: Final = 20.0
+"""Seconds for which a program may go on stopping: the cloud alone lets a request under way have ten."""
 
 T = TypeVar("T")
 
@@ -106,7 +109,7 @@ class Program:
             self.process.kill()
             self.process.wait(10)
 
-    def stop(self, seconds: float = 10.0) -> int:
+    def stop(self, seconds: float = STOPS) -> int:
         """Ask it to end (SIGTERM, or its Windows like) and return its exit code; kill it if it does not."""
         if self._process is None:
             return 0
