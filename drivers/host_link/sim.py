@@ -17,6 +17,7 @@ from drivers.host_link.simclerk import WORLD_SAYS
 from drivers.profile import DeviceTable, ExitTable
 from drivers.simlot.books import Booking, Rate
 from drivers.simlot.http import Hangup, JsonServer, Request, Response
+from drivers.simlot.mishaps import Mishaps
 from drivers.simlot.world import World
 from parking.errors import BadMessage, Code, Environment, Refused
 from parking.money import yen
@@ -37,7 +38,7 @@ _STATUS: Final = {
 
 
 @dataclass
-class Faults:
+class Faults(Mishaps):
     """What goes wrong; set by attribute at any time, from any thread, and in force when the assignment returns.
 
     The `…_once` faults strike the next booking and are then over. `error_500_once` fails before the booking,
@@ -59,12 +60,6 @@ class Faults:
         watch = self.__dict__.get("watch")
         if watch is not None and name in ("unplugged", "silent"):
             watch()
-
-    def take(self, name: str) -> bool:
-        """Whether a fault that happens once is due; it is used up now."""
-        due = bool(getattr(self, name))
-        setattr(self, name, False)
-        return due
 
 
 class _Problem(Exception):

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from drivers.simlot.mishaps import Mishaps
+
 
 @dataclass
-class Faults:
+class Faults(Mishaps):
     """What is wrong with the machine, the adapter or its line; set at any time, from any thread.
 
     Those that end in `_once` and the others that are no state (`reset_…`, `fail_…`, `cancel_…`, `restart_…`) happen at
@@ -59,10 +61,3 @@ class Faults:
     def learn(self, name: str, value: bool | int) -> None:
         """Change one without telling."""
         object.__setattr__(self, name, value)
-
-    def take(self, name: str) -> bool:
-        """Whether a fault that happens once is due; it is used up now."""
-        due = bool(getattr(self, name))
-        if due:
-            setattr(self, name, False)
-        return due

@@ -27,26 +27,36 @@ class Heard:
     pdu: Pdu | None = None
 
 
-class Eavesdropper:
-    """Finds Modbus RTU frames of any unit, both directions, in what goes by."""
+class _Ear:
+    """Bytes that go by, cut where they are decided; `most` is how many a frame has at most."""
 
-    def __init__(self) -> None:
-        """Nothing was heard yet."""
-        self._buffer = ReceiveBuffer(2 * RTU_MOST)
-        self._request: Heard | None = None
+    def __init__(self, most: int, kept: int) -> None:
+        self._most, self._buffer = most, ReceiveBuffer(kept)
 
     def feed(self, data: bytes) -> list[Heard]:
         """Take bytes in; return frames, and the bytes between them, as far as they are decided."""
         heard: list[Heard] = []
-        for start in range(0, len(data), RTU_MOST):
-            self._buffer.extend(data[start : start + RTU_MOST])
+        for start in range(0, len(data), self._most):
+            self._buffer.extend(data[start : start + self._most])
             heard += self._decided()
         return heard
 
     def silence(self) -> list[Heard]:
-        """The line is quiet: what is still there will not become a frame."""
+        """Nothing comes any more: what is still there will not become a frame."""
         rest = self._buffer.take(len(self._buffer))
         return [Heard(rest)] if rest else []
+
+    def _decided(self) -> list[Heard]:
+        raise NotImplementedError
+
+
+class Eavesdropper(_Ear):
+    """Finds Modbus RTU frames of any unit, both directions, in what goes by."""
+
+    def __init__(self) -> None:
+        """Nothing was heard yet."""
+        super().__init__(RTU_MOST, 2 * RTU_MOST)
+        self._request: Heard | None = None
 
     def _decided(self) -> list[Heard]:
         heard: list[Heard] = []
@@ -88,27 +98,14 @@ class Eavesdropper:
         return None if pdu is None else Heard(raw, raw[0], answer, pdu)
 
 
-class TcpEavesdropper:
+class TcpEavesdropper(_Ear):
     """Finds Modbus TCP frames in what goes by; `answers` says who is heard, None where that is both sides."""
 
     def __init__(self, answers: bool | None = None) -> None:
         """Nothing was heard yet."""
+        super().__init__(MBAP_HEADER + MOST_PDU, TCP_MOST)
         self._answers = answers
-        self._buffer = ReceiveBuffer(TCP_MOST)
         self._open: set[int] = set()
-
-    def feed(self, data: bytes) -> list[Heard]:
-        """Take bytes in; return frames, and the bytes between them, as far as they are decided."""
-        heard: list[Heard] = []
-        for start in range(0, len(data), MBAP_HEADER + MOST_PDU):
-            self._buffer.extend(data[start : start + MBAP_HEADER + MOST_PDU])
-            heard += self._decided()
-        return heard
-
-    def silence(self) -> list[Heard]:
-        """Nothing comes any more: what is still there will not become a frame."""
-        rest = self._buffer.take(len(self._buffer))
-        return [Heard(rest)] if rest else []
 
     def _decided(self) -> list[Heard]:
         heard: list[Heard] = []

@@ -21,6 +21,7 @@ from drivers.modbus_io.profiles import Framing, Profile, profile_of, seen_exits
 from drivers.modbus_io.simboard import Board, World
 from drivers.profile import DeviceTable, ExitTable
 from drivers.pseudo_terminal import PseudoTerminal
+from drivers.simlot.mishaps import Mishaps
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ TICK: Final = 0.02
 
 
 @dataclass
-class Faults:
+class Faults(Mishaps):
     """What is wrong with the machine or its line; set at any time, from any thread.
 
     `silent_once` leaves the next request of any kind without an answer; the other `…_once` faults and `unplug_on_write`
@@ -46,12 +47,6 @@ class Faults:
     act: bool = False
     garbage: bool = False
     delay_ms: int = 0
-
-    def take(self, name: str) -> bool:
-        """Whether a fault that happens once is due; it is used up now."""
-        due = bool(getattr(self, name))
-        setattr(self, name, False)
-        return due
 
 
 @dataclass

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from drivers.pseudo_terminal import PseudoTerminal
+from drivers.simlot.mishaps import Mishaps
 
 TICK: Final = 0.02
 """Seconds after which a switched fault is noticed on an idle line."""
 
 
 @dataclass
-class Faults:
+class Faults(Mishaps):
     """What is wrong with the machine or its line; set at any time, from any thread.
 
     The act is an OUT command (mode "output"), or the card that the panel reads (mode "reader"). The `…_once` faults and
@@ -51,12 +52,6 @@ class Faults:
     byte_us: int = 0
     poll_ms: int = 60
     patience_ms: int = 200
-
-    def take(self, name: str) -> bool:
-        """Whether a fault that happens once is due; it is used up now."""
-        due = bool(getattr(self, name))
-        setattr(self, name, False)
-        return due
 
     def pace(self, raw: bytes) -> None:
         """Stay as long as these bytes take on the line."""

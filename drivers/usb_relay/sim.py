@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from drivers.profile import DeviceTable, ExitTable
 from drivers.pseudo_terminal import PseudoTerminal
+from drivers.simlot.mishaps import Mishaps
 from drivers.simlot.world import World
 from drivers.usb_relay.codec import Ask, BoardEar, Stands, Switch, encode
 from drivers.usb_relay.options import BoardProfile, Options, options_of
@@ -27,7 +28,7 @@ BUS: Final = "bus"
 
 
 @dataclass
-class Faults:
+class Faults(Mishaps):
     """What is wrong with the board or its cable; set at any time, from any thread.
 
     `drop_on_once` loses the next `on`, `drop_offs` so many `off` commands. `unplug_on_write` pulls the cable at the
@@ -41,12 +42,6 @@ class Faults:
     unplug_on_write: bool = False
     act: bool = False
     silent: bool = False
-
-    def take(self, name: str) -> bool:
-        """Whether a fault is due; it is used up by one."""
-        due = getattr(self, name)
-        setattr(self, name, due - 1 if due and not isinstance(due, bool) else type(due)(0))
-        return bool(due)
 
 
 class Relays:

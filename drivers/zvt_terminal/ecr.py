@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from drivers.simlot.mishaps import Mishaps
 from drivers.zvt_terminal.codec import Apdu
 from drivers.zvt_terminal.fields import Bmp, Control, Result, bcd, fields, unbcd
 from drivers.zvt_terminal.fields import field as bmp
@@ -95,7 +96,7 @@ class Wire(Protocol):
 
 
 @dataclass
-class Faults:
+class Faults(Mishaps):
     """What is wrong with the machine; set at any time. Those with `…_once` are used up when they strike.
 
     `raises_after_t4`: has the result, ignores the end, prints "failed". `books_on_result`: sells before the end has
@@ -137,12 +138,6 @@ class Faults:
     abort_ms: int = 0
     t3_ms: int = 0
     t4_ms: int = 0
-
-    def take(self, name: str) -> bool:
-        """Whether a fault that happens once is due; it is used up now."""
-        due = bool(getattr(self, name))
-        setattr(self, name, False)
-        return due
 
 
 class _FailedError(Exception):
